@@ -1,0 +1,97 @@
+"""Where an edit may act: masks from cross-attention and from noise differences (LEDITS++, section 3.3)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+OFFICIAL_SMOOTHING = math.sqrt(0.5)
+"""Sigma of the official 3x3 kernel: its "0.5" is divided twice, so its weights are exp(-(dx^2 + dy^2))."""
+
+
+def gaussian_kernel(sigma: float) -> Tensor:
+    """Weights of a square Gaussian window that sum to 1, [k, k] float32; 3x3 at the official sigma, wider for larger ones."""
+    radius = max(1, math.ceil(2 * sigma - 0.5))
+    distance = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    line = torch.exp(-distance.square() / (2 * sigma * sigma))
+    window = torch.outer(line, line)
+    return (window / window.sum()).float()
+
+
+def smooth(maps: Tensor, sigma: float) -> Tensor:
+    """Gaussian smoothing with mirrored borders.
+
+    Args:
+        maps: [..., h, w] float32.
+        sigma: in cells of the map; 0 leaves the maps as they are.
+    """
+    if sigma == 0:
+        return maps
+    h, w = maps.shape[-2:]
+    kernel = gaussian_kernel(sigma).to(maps.device)
+    radius = kernel.shape[0] // 2
+    # Mirroring needs radius < side; on smaller maps the border value stands in for what would lie beyond the mirror.
+    flat = maps.reshape(-1, 1, h, w)
+    mode = "reflect" if radius < min(h, w) else "replicate"
+    padded = F.pad(flat, (radius, radius, radius, radius), mode=mode)
+    return F.conv2d(padded, kernel[None, None]).reshape(maps.shape)
+
+
+def quantile_threshold(maps: Tensor, quantile: float) -> Tensor:
+    """theta: the quantile over each map by linear interpolation, [..., 1, 1] float32.
+
+    Args:
+        maps: [..., h, w].
+        quantile: lambda in 0..1, about one minus the share of the map that passes.
+    """
+    flat = maps.float().flatten(-2)
+    # torch.quantile takes at most 2^24 elements in all, so each map is a call of its own.
+    each = [torch.quantile(one, quantile) for one in flat.reshape(-1, flat.shape[-1])]
+    return torch.stack(each).reshape(*maps.shape[:-2], 1, 1)
+
+
+def above_quantile(maps: Tensor, quantile: float) -> Tensor:
+    """[map >= theta] as 0 or 1, float32, same shape. Without ties n - ceil(lambda (n - 1)) of n cells pass."""
+    return (maps >= quantile_threshold(maps, quantile)).float()
+
+
+def upsample(masks: Tensor, height: int, width: int) -> Tensor:
+    """Nearest-neighbour resizing of [B, h, w] to [B, height, width]."""
+    return F.interpolate(masks[:, None].float(), size=(height, width), mode="nearest")[:, 0]
+
+
+def resize(maps: Tensor, height: int, width: int) -> Tensor:
+    """Smooth resizing of [B, h, w] to [B, height, width], for looking at maps and for soft masks."""
+    return F.interpolate(maps[:, None].float(), size=(height, width), mode="bilinear", align_corners=False)[:, 0]
+
+
+def unit_range(maps: Tensor) -> Tensor:
+    """Each map stretched to 0..1; a flat map becomes 0."""
+    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
+    return (maps - low) / (high - low).clamp_min(torch.finfo(maps.dtype).tiny)
+
+
+def noise_mask(guidance: Tensor, threshold: float) -> Tensor:
+    """M2: where the concept's guidance is strong, [B, 1, H, W] of 0 and 1.
+
+    S = sum over channels of |G|, M2 = [S >= quantile(S, threshold)]. Cells without any guidance never pass, so that a user's
+    mask smaller than the threshold leaves room for bounds the result (the official code lets everything pass there).
+
+    Args:
+        guidance: [B, C, H, W] G, after scale and user mask.
+    """
+    strength = guidance.float().abs().sum(1, keepdim=True)
+    return above_quantile(strength, threshold) * (strength > 0)
+
+
+def attention_mask(word_map: Tensor, threshold: float, height: int, width: int, smoothing: float = OFFICIAL_SMOOTHING) -> Tensor:
+    """M1: where the concept's words look, [B, 1, H, W] of 0 and 1.
+
+    Args:
+        word_map: [B, h, w] cross-attention probability summed over the concept's words.
+        height, width: the latent's size, to which the mask is brought by nearest upsampling.
+    """
+    return upsample(above_quantile(smooth(word_map.float(), smoothing), threshold), height, width)[:, None]

@@ -1,0 +1,57 @@
+"""The official noise schedule: which of the model's own noise levels the steps visit."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def timesteps(steps: int, skip: float, table_size: int = 1000) -> list[int]:
+    """Indices into the model's table of noise levels, falling, without repeats.
+
+    t_i = truncate(linspace(T - skip*T - 1, 1, N)); source: official code, `DPMSolverMultistepSchedulerInject.set_timesteps`.
+
+    Args:
+        steps: N, how many indices to ask for; fewer come back where truncation would repeat one.
+        skip: share of the noise range left out at the top, 0 <= skip < 1.
+        table_size: T, entries in the model's table.
+
+    Raises:
+        ValueError: steps below 1, or skip outside 0..1.
+    """
+    if steps < 1:
+        raise ValueError(f"steps is {steps}; at least 1 is needed")
+    if not 0 <= skip < 1:
+        raise ValueError(f"skip is {skip}; it is a share of the noise range, 0 or more and below 1")
+    top = max(table_size - skip * table_size - 1, 1)
+    return list(dict.fromkeys(int(t) for t in np.linspace(top, 1, steps)))
+
+
+def sigmas(table: Tensor, steps: int, skip: float) -> Tensor:
+    """The model's noise levels at `timesteps`, followed by 0.
+
+    Args:
+        table: [T] noise levels of the model, rising.
+
+    Returns:
+        [N + 1] float32, falling, the last one 0.
+    """
+    levels = table.detach().float().cpu()[timesteps(steps, skip, len(table))]
+    return torch.cat([levels, levels.new_zeros(1)])
+
+
+def check_falling(levels: Tensor) -> None:
+    """Refuses a list that the solver cannot walk: fewer than two entries, not finite, negative, or not strictly falling.
+
+    Raises:
+        ValueError: naming the first pair that does not fall.
+    """
+    values = levels.tolist()
+    if len(values) < 2:
+        raise ValueError(f"sigmas has {len(values)} entries; at least two are needed, from the noisiest to the cleanest")
+    if not all(np.isfinite(values)) or values[-1] < 0:
+        raise ValueError("sigmas must be finite and not negative")
+    for i, (high, low) in enumerate(zip(values, values[1:])):
+        if high <= low:
+            raise ValueError(f"sigmas must fall from each step to the next, but entry {i} is {high:.4g} and entry {i + 1} is {low:.4g}")

@@ -1,0 +1,29 @@
+"""ComfyUI nodes: thin, one for each step of the method."""
+
+from comfy_api.latest import io
+
+from .attention_store import AttentionStore
+from .capture_attention import CaptureAttention
+from .concept import Concept
+from .edit import Edit
+from .guidance import MaskedGuider
+from .heatmap import Heatmap
+from .inversion import Invert
+from .masks import ExtractMask
+from .probe_attention import ProbeAttention
+from .replay import ReplaySampler
+from .schedule import Schedule
+
+NODES: list[type[io.ComfyNode]] = [
+    Schedule,
+    Invert,
+    Concept,
+    Edit,
+    AttentionStore,
+    CaptureAttention,
+    ProbeAttention,
+    ExtractMask,
+    Heatmap,
+    MaskedGuider,
+    ReplaySampler,
+]

@@ -1,0 +1,75 @@
+"""LEDITS_CaptureAttention."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..ledits.attention_store import WordMaps, fold_back
+from ..ledits.tokens import Prompt, word_maps
+from .comfyui.store import KEPT_RUNS, AttentionStore, Run
+from .comfyui.text import tokenize
+from .comfyui.types import Attention, AttentionSocket, StoreSocket
+from .errors import LeditsInputError
+
+NODE = "LEDITS++ Capture Attention"
+BRANCHES = ("positive", "negative")
+
+
+class CaptureAttention(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LEDITS_CaptureAttention",
+            display_name=NODE,
+            category="LEDITS++/attention",
+            description="Reads from the store where each word of a prompt looked while a certain picture was made.",
+            search_aliases=["ledits", "read attention", "attention maps"],
+            inputs=[
+                StoreSocket.Input("store", tooltip="From LEDITS++ Attention Store."),
+                io.Latent.Input("latent", tooltip="What the sampler returned. It tells which run to read, and makes this node wait for it."),
+                io.Clip.Input("clip", tooltip="The text encoder that made the prompt."),
+                io.String.Input("text", multiline=True, tooltip="The prompt exactly as it was sampled with, or the text of a concept of LEDITS++ Edit."),
+                io.Combo.Input("branch", options=list(BRANCHES), default="positive", tooltip="Which of the sampler's two prompts this is."),
+            ],
+            outputs=[AttentionSocket.Output(display_name="attention", tooltip="A map for each word and step, for Extract Mask and Heatmap.")],
+        )
+
+    @classmethod
+    def execute(cls, store: AttentionStore, latent, clip, text: str, branch: str) -> io.NodeOutput:
+        samples = latent["samples"]
+        run = store.find(samples)
+        if run is None:
+            raise LeditsInputError(
+                NODE, "latent", f"was not made by a sampler that used this store's model in its last {KEPT_RUNS} runs: connect the sampler's own output, "
+                "and the store's model to that sampler; if both are so, change the sampler's seed to run it again"
+            )  # fmt: skip
+        prompt = tokenize(clip, text)
+        if not prompt.words:
+            raise LeditsInputError(NODE, "text", "has no words" if not text.strip() else "was encoded by a text encoder that is not CLIP")
+        words = _edited_concept(run, prompt) or _branch(run, prompt, branch)
+        cell = latent.get("downscale_ratio_spacial") or 8
+        return io.NodeOutput(Attention((words,), samples.shape[-2] * cell, samples.shape[-1] * cell))
+
+
+def _edited_concept(run: Run, prompt: Prompt) -> WordMaps | None:
+    """The maps of a concept with this text, where a LEDITS++ guider sampled."""
+    edits = run.edits.words if run.edits is not None else []
+    return next((words for words in edits if words.text == prompt.text and words.maps), None)
+
+
+def _branch(run: Run, prompt: Prompt, branch: str) -> WordMaps:
+    entries = [maps for (place, _), maps in run.maps.items() if place == BRANCHES.index(branch)]
+    if not entries:
+        edited = ", ".join(repr(words.text) for words in run.edits.words) if run.edits is not None else ""
+        hint = f"that run edited the concepts {edited}: write one of them as 'text'" if edited else "the sampler did not use it (cfg 1 has no negative prompt)"
+        raise LeditsInputError(NODE, "branch", f"is {branch!r}, but nothing was recorded for it: {hint}")
+    if len(entries) > 1:
+        raise LeditsInputError(NODE, "branch", f"is {branch!r}, which held {len(entries)} prompts at once (regional or combined); "
+                               "their words cannot be told apart: sample with one prompt")  # fmt: skip
+    words = WordMaps(prompt.text, prompt.words)
+    for step, maps in enumerate(entries[0]):
+        try:
+            words.add(step, word_maps(fold_back(maps, prompt.length), prompt))
+        except (ValueError, IndexError) as error:
+            raise LeditsInputError(NODE, "text", f"does not fit what was recorded ({error}): write the prompt exactly as it was sampled with") from error
+    return words

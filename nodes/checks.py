@@ -1,0 +1,113 @@
+"""Checks that several nodes make of their inputs before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from ..ledits.attention_store import map_size
+from ..ledits.schedule import check_falling
+from .comfyui.model import has_cross_attention, is_flow, pixels_per_cell
+from .comfyui.store import settings_of
+from .comfyui.types import Base, Concept, Conditioning, PictureInversion
+from .errors import LeditsInputError
+
+
+def noise_kind(node: str, model: ModelPatcher) -> bool:
+    """Whether the model is a flow model; refuses kinds that the solver does not know."""
+    flow = is_flow(model)
+    if flow is None:
+        kind = type(model.get_model_object("model_sampling")).__name__
+        raise LeditsInputError(node, "model", f"its noise is of the kind {kind!r}, but only eps-, v- and flow-prediction models can be inverted")
+    return flow
+
+
+def picture_latent(node: str, name: str, latent: dict[str, Any], model: ModelPatcher) -> Tensor:
+    """The LATENT's samples, [B, C, H, W]; refuses what is no finite picture latent of this model."""
+    samples = latent["samples"]
+    channels = model.get_model_object("latent_format").latent_channels
+    if samples.is_nested or samples.ndim != 4:
+        raise LeditsInputError(node, name, "holds a video or a nested latent; LEDITS++ edits pictures")
+    if samples.shape[1] != channels:
+        raise LeditsInputError(
+            node, name, f"has {samples.shape[1]} channels, but this model works on {channels}: encode the picture with the model's own VAE"
+        )
+    if not torch.isfinite(samples).all():
+        raise LeditsInputError(node, name, "holds values that are not finite (NaN or infinity); check the picture and the VAE that encoded it")
+    if not samples.any():
+        raise LeditsInputError(node, name, "is empty (all zeros): connect an encoded picture, not an Empty Latent Image")
+    return samples
+
+
+def falling_sigmas(node: str, sigmas: Tensor) -> None:
+    try:
+        check_falling(sigmas)
+    except ValueError as error:
+        raise LeditsInputError(node, "sigmas", str(error)) from error
+
+
+def conditioning(node: str, name: str, value: Conditioning | None) -> None:
+    if value is not None and not value:
+        raise LeditsInputError(node, name, "is an empty conditioning: connect a CLIP Text Encode node")
+
+
+def base(node: str, value: Base) -> None:
+    conditioning(node, "negative", value.negative)
+    conditioning(node, "positive", value.positive)
+    if value.positive is None and value.cfg != 1:
+        raise LeditsInputError(
+            node, "cfg", f"is {value.cfg:g}, which has no effect without a prompt: connect 'positive' with a description of the photo, or set cfg to 1"
+        )
+
+
+def cross_attention(node: str, model: ModelPatcher, why: str) -> None:
+    if not has_cross_attention(model):
+        kind = type(model.get_model_object("diffusion_model")).__name__
+        raise LeditsInputError(node, "model", f"is a {kind} without cross-attention layers, so {why}")
+
+
+def map_resolution(node: str, model: ModelPatcher, height: int, width: int) -> None:
+    """Refuses a store whose resolution the latent cannot give."""
+    try:
+        map_size(height, width, settings_of(model).resolution)
+    except ValueError as error:
+        raise LeditsInputError("LEDITS++ Attention Store", "resolution", f"{error} (used by {node})") from error
+
+
+def edit(node: str, model: ModelPatcher, inversion: PictureInversion, concepts: tuple[Concept, ...]) -> None:
+    """Refuses concepts that cannot be applied to this inversion with this model."""
+    original = inversion.walk.original
+    channels = model.get_model_object("latent_format").latent_channels
+    if original.shape[1] != channels or noise_kind(node, model) != inversion.walk.flow:
+        raise LeditsInputError(node, "inversion", "was made with another kind of model than the one connected: invert again with this model")
+    height, width = original.shape[-2:]
+    for number, concept in enumerate(concepts, 1):
+        if concept.edit.needs_attention:
+            cross_attention(node, model, f"concept {number} ({concept.text!r}) cannot use mask_mode {concept.edit.mask_mode!r}: choose 'noise' or 'none'")
+            map_resolution(node, model, height, width)
+            if not concept.words:
+                raise LeditsInputError(
+                    node, "concepts", f"concept {number} ({concept.text!r}) was encoded by a text encoder that is not CLIP, so its words cannot be "
+                    "found in the attention: choose mask_mode 'noise' or 'none'"
+                )  # fmt: skip
+        _user_mask(node, number, concept, original, pixels_per_cell(model))
+
+
+def _user_mask(node: str, number: int, concept: Concept, original: Tensor, cell: int) -> None:
+    if concept.mask is None:
+        return
+    batch, _, height, width = original.shape
+    count, rows, columns = concept.mask.shape
+    # The VAE drops what does not fill a cell, so a mask may be up to a cell larger than the encoded picture.
+    if (rows // cell, columns // cell) != (height, width) and (rows, columns) != (height, width):
+        raise LeditsInputError(
+            node, "concepts", f"the mask of concept {number} ({concept.text!r}) is {columns}x{rows} pixels, but the picture is "
+            f"{width * cell}x{height * cell}: make the mask from the same picture, or resize it"
+        )  # fmt: skip
+    if count not in (1, batch):
+        raise LeditsInputError(
+            node, "concepts", f"the mask of concept {number} ({concept.text!r}) holds {count} masks for {batch} pictures: give one for all, or one for each"
+        )

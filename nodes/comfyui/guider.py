@@ -1,0 +1,174 @@
+"""The guider: masked semantic guidance inside ComfyUI's sampling."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import comfy.samplers
+import torch
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...ledits.attention_store import fold_back
+from ...ledits.guidance import concept_guidance, first_active_step, guidance_mask, guided
+from ...ledits.tokens import merge_words, word_maps
+from .capture import KEY, Recorder, capturing
+from .model import NetworkIdentity
+from .store import remember_edits, settings_of, without_run
+from .types import Base, Concept, EditRecord, PictureInversion
+
+KNOWN_BASE = f"{KEY}_known_base"
+"""Model option under which the replay hands over a base prediction that the inversion already made at this very state."""
+
+# What a concept must not take over from the negative conditioning: its text, and where and how strongly that text applies.
+_OWN_KEYS = {"cross_attn", "pooled_output", "model_conds", "uuid", "area", "mask", "strength", "mask_strength", "set_area_to_bounds",
+             "start_percent", "end_percent", "default"}  # fmt: skip
+
+
+class MaskedGuider(comfy.samplers.CFGGuider):
+    """Predicts D' = D_base + sum of M_c G_c; without concepts just D_base.
+
+    Args:
+        base: what an inversion walks with, or what an edit starts from.
+        inversion: the one that is edited; steps are counted by its noise levels. None while inverting.
+        record: filled while sampling, for whoever wants to look afterwards.
+    """
+
+    def __init__(
+        self,
+        model: ModelPatcher,
+        base: Base,
+        inversion: PictureInversion | None = None,
+        concepts: tuple[Concept, ...] = (),
+        record: EditRecord | None = None,
+    ):
+        super().__init__(model)
+        self.inversion, self.concepts, self.settings, self._observer = inversion, concepts, settings_of(model), record
+        self._levels = [] if inversion is None else inversion.walk.sigmas.tolist()
+        self._with_source = base.positive is not None
+        self.base = base
+        self.set_cfg(base.cfg)
+        conds = {"negative": base.negative} | ({"positive": base.positive} if base.positive is not None else {})
+        shared = {key: value for key, value in base.negative[0][1].items() if key not in _OWN_KEYS}
+        for number, concept in enumerate(concepts):
+            conds[_name(number)] = [[encoding, shared | options] for encoding, options in concept.conditioning]
+        self.inner_set_conds(conds)
+
+    @property
+    def first_step(self) -> int:
+        """The first step that leaves the inversion's own path: where a concept begins to act, or 0 on another base."""
+        if self.inversion is None or self.base is not self.inversion.base:
+            return 0
+        return first_active_step((concept.edit for concept in self.concepts), self.inversion.walk.steps)
+
+    @property
+    def knows_base(self) -> bool:
+        """Whether the inversion's base predictions are this guider's too."""
+        inversion = self.inversion
+        return inversion is not None and self.base is inversion.base and inversion.network == NetworkIdentity.of(self.model_patcher, KEY)
+
+    def inner_sample(self, noise: Tensor, latent_image: Tensor, device: torch.device, *args: Any, **kwargs: Any) -> Tensor:
+        self._record = self._observer or EditRecord.of(self.concepts)
+        remember_edits(self.model_options, self._record)
+        self._user_masks = [_to_latent(concept.mask, latent_image, device) for concept in self.concepts]
+        try:
+            return super().inner_sample(noise, latent_image, device, *args, **kwargs)
+        finally:
+            del self._record, self._user_masks
+
+    def predict_noise(self, x: Tensor, timestep: Tensor, model_options: dict = {}, seed: int | None = None) -> Tensor:
+        step = self._step(timestep) if self.concepts else 0
+        active = [number for number, concept in enumerate(self.concepts) if concept.edit.is_active(step)]
+        known = model_options.get(KNOWN_BASE)
+        needs_empty = self._needs_empty(bool(active), known)
+        conds: list[Any] = [
+            self.conds["positive"] if self._with_source and self.cfg != 0 and known is None else None,
+            self.conds["negative"] if needs_empty else None,
+            *(self.conds[_name(number)] for number in active),
+        ]
+        options = without_run(model_options)
+        recorder = self._recorder(x, active)
+        out = self._predict(conds, x, timestep, options if recorder is None else capturing(options, recorder))
+        base = known if known is not None else self._base(conds, out, x, timestep, options)
+        empty = out[1] if needs_empty else base
+        guidances, masks = [], []
+        for place, number in enumerate(active):
+            concept = self.concepts[number]
+            guidance = concept_guidance(out[2 + place], empty, concept.edit, self._user_masks[number])
+            mask = guidance_mask(guidance, concept.edit, self._word_map(recorder, number, step), concept.smoothing)
+            self._record.masks[number] = mask if self._user_masks[number] is None else mask * self._user_masks[number]
+            guidances.append(guidance)
+            masks.append(mask)
+        return guided(base, guidances, masks)
+
+    def _step(self, timestep: Tensor) -> int:
+        """How many of the inversion's levels lie above this one."""
+        sigma = float(timestep.flatten()[0]) * (1 + 1e-6)
+        return sum(level > sigma for level in self._levels[:-1])
+
+    def _needs_empty(self, editing: bool, known: Tensor | None) -> bool:
+        """Whether D_empty must be predicted: as the base or a part of it, or to measure concepts against."""
+        if known is not None:
+            return editing and (self._with_source or self._base_is_altered())
+        return editing or not self._with_source or not math.isclose(self.cfg, 1.0)
+
+    def _base_is_altered(self) -> bool:
+        """Whether other nodes change the base prediction, so that it is not D_empty any more."""
+        return any(name in self.model_options for name in ("sampler_cfg_function", "sampler_pre_cfg_function", "sampler_post_cfg_function"))
+
+    def _predict(self, conds: list[Any], x: Tensor, timestep: Tensor, options: dict) -> list[Tensor]:
+        """Every prediction of the step in one go, which ComfyUI splits where memory is short; zeros where the cond is None."""
+        if all(cond is None for cond in conds):
+            return [torch.zeros_like(x)] * len(conds)
+        if "sampler_calc_cond_batch_function" in options:
+            inputs = {"conds": conds, "input": x, "sigma": timestep, "model": self.inner_model, "model_options": options}
+            return options["sampler_calc_cond_batch_function"](inputs)
+        return comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, options)
+
+    def _base(self, conds: list[Any], out: list[Tensor], x: Tensor, timestep: Tensor, options: dict) -> Tensor:
+        """D_base by ComfyUI's own guidance, so that what other nodes do to it holds here too."""
+        if not self._with_source:
+            pair, predictions, scale = [conds[1], None], [out[1], torch.zeros_like(out[1])], 1.0
+        elif math.isclose(self.cfg, 1.0):
+            pair, predictions, scale = [conds[0], None], [out[0], torch.zeros_like(out[0])], 1.0
+        else:
+            pair, predictions, scale = conds[:2], out[:2], self.cfg
+        for function in options.get("sampler_pre_cfg_function", []):
+            predictions = function({"conds": pair, "conds_out": predictions, "cond_scale": scale, "timestep": timestep, "input": x,
+                                    "sigma": timestep, "model": self.inner_model, "model_options": options})  # fmt: skip
+        return comfy.samplers.cfg_function(
+            self.inner_model, *predictions[:2], scale, x, timestep, model_options=options, cond=pair[0], uncond=pair[1]
+        )
+
+    def _recorder(self, x: Tensor, active: list[int]) -> Recorder | None:
+        numbers = {2 + place: number for place, number in enumerate(active) if self.concepts[number].edit.needs_attention}
+        if not numbers:
+            return None
+        return Recorder(self.settings, *x.shape[-2:], lambda options: [numbers.get(cond) for cond in options["cond_or_uncond"]])
+
+    def _word_map(self, recorder: Recorder | None, number: int, step: int) -> Tensor | None:
+        concept = self.concepts[number]
+        if recorder is None or not concept.edit.needs_attention:
+            return None
+        maps = recorder.maps(number)
+        if maps is None:
+            raise RuntimeError(
+                f"LEDITS++ found no cross-attention for the concept {concept.text!r} at maps of {recorder.size[1]}x{recorder.size[0]} cells. "
+                "Allow more parts or another resolution in the Attention Store node, or use mask_mode 'noise'."
+            )
+        record = self._record.words[number]
+        record.add(step, word_maps(fold_back(maps, concept.prompt.length), concept.prompt))
+        return merge_words(record.current(self.settings.average_steps), concept.words)
+
+
+def _name(number: int) -> str:
+    return f"concept {number + 1}"
+
+
+def _to_latent(mask: Tensor | None, latent: Tensor, device: torch.device) -> Tensor | None:
+    """U at the latent's size, [B or 1, 1, H, W]."""
+    if mask is None:
+        return None
+    return F.interpolate(mask[:, None].to(device, torch.float32), size=tuple(latent.shape[-2:]), mode="area").clamp(0, 1)

@@ -1,0 +1,80 @@
+"""What the method must know of a MODEL: its kind of noise, its attention blocks, and whether two are the same network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.model_sampling
+from comfy.model_patcher import ModelPatcher
+
+
+def is_flow(model: ModelPatcher) -> bool | None:
+    """Whether x = (1 - sigma) x0 + sigma noise (flow) or x = x0 + sigma noise (eps, v); None for any other kind."""
+    sampling = model.get_model_object("model_sampling")
+    if isinstance(sampling, comfy.model_sampling.CONST):
+        return True
+    return False if isinstance(sampling, comfy.model_sampling.EPS) else None
+
+
+@dataclass(frozen=True)
+class CrossAttentionBlock:
+    """Address of one cross-attention layer: part ("input", "middle", "output"), block and transformer number."""
+
+    part: str
+    number: int
+    index: int
+
+
+def cross_attention_blocks(network: Any) -> Iterator[CrossAttentionBlock]:
+    """The cross-attention layers of a UNet, as ComfyUI numbers them; none for other networks."""
+    parts = {
+        "input": getattr(network, "input_blocks", ()),
+        "middle": [getattr(network, "middle_block", None) or ()],
+        "output": getattr(network, "output_blocks", ()),
+    }
+    for part, blocks in parts.items():
+        for number, block in enumerate(blocks):
+            for layer in block:
+                for index, transformer in enumerate(getattr(layer, "transformer_blocks", ())):
+                    if getattr(transformer, "attn2", None) is not None:
+                        yield CrossAttentionBlock(part, number, index)
+
+
+def has_cross_attention(model: ModelPatcher) -> bool:
+    return next(cross_attention_blocks(model.get_model_object("diffusion_model")), None) is not None
+
+
+def pixels_per_cell(model: ModelPatcher) -> int:
+    """Picture pixels along one side of a latent cell."""
+    return getattr(model.get_model_object("latent_format"), "spacial_downscale_ratio", 8)
+
+
+@dataclass(frozen=True)
+class NetworkIdentity:
+    """Tells whether two MODELs predict the same: same weights, patches and options.
+
+    Capturing attention changes no prediction, so this pack's own wrappers do not count.
+    """
+
+    weights: Any
+    patches: Any
+    options: tuple
+
+    @classmethod
+    def of(cls, model: ModelPatcher, own_key: str) -> NetworkIdentity:
+        options = dict(model.model_options, wrappers=model.wrappers, object_patches=model.object_patches, hook_patches=model.hook_patches)
+        return cls(id(model.model), model.patches_uuid, tuple(_leaves(options, own_key)))
+
+
+def _leaves(value: Any, own_key: str, path: tuple = ()) -> Iterator[tuple]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key != own_key:
+                yield from _leaves(inner, own_key, (*path, key))
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from _leaves(inner, own_key, (*path, place))
+    else:
+        yield path, value if isinstance(value, int | float | str | bool | None) else id(value)

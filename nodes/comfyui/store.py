@@ -1,0 +1,125 @@
+"""LEDITS_STORE: keeps what was attended to in the last few sampling runs of a patched model, found again by the picture they made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import comfy.model_management
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ...ledits.attention_store import StoreSettings
+from .capture import KEY, Recorder, around_network
+from .types import EditRecord
+
+KEPT_RUNS = 4
+_RUN = f"{KEY}_run"
+
+
+@dataclass
+class Run:
+    """One sampling run: the maps of every prompt of both branches, and what this pack's guider recorded.
+
+    Attributes:
+        maps: by branch (0 positive, 1 negative) and conditioning entry, one [B, h, w, columns] for each step.
+        edits: the record of a LEDITS++ guider that sampled in this run.
+    """
+
+    settings: StoreSettings
+    maps: dict[tuple[int, Hashable], list[Tensor]] = field(default_factory=dict)
+    edits: EditRecord | None = None
+    _sigma: float | None = None
+    _recorder: Recorder | None = None
+
+    def around_network(self, executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        options = args[4]
+        sigma = float(options["sigmas"].flatten()[0])
+        if sigma != self._sigma or self._recorder is None:
+            self.finish_step()
+            self._sigma, self._recorder = sigma, Recorder(self.settings, *x.shape[-2:], self._wanted)
+        return around_network(self._recorder, executor, x, *args, **kwargs)
+
+    def finish_step(self) -> None:
+        if self._recorder is not None:
+            for name in self._recorder.sums:
+                self.maps.setdefault(name, []).append(self._recorder.maps(name))
+            self._recorder = None
+
+    def _wanted(self, options: dict) -> list[tuple[int, Hashable] | None]:
+        # A second look at the same prompt in the same step is another node's own branch, such as perturbed attention.
+        names = list(zip(options["cond_or_uncond"], options["uuids"], strict=True))
+        return [name if name[0] < 2 and name not in self._recorder.sums else None for name in names]
+
+
+class AttentionStore:
+    """The store's settings and its last few runs. Only finished runs enter; an interrupted one leaves nothing."""
+
+    def __init__(self, settings: StoreSettings):
+        self.settings = settings
+        self._runs: deque[tuple[str, Run]] = deque(maxlen=KEPT_RUNS)
+
+    def find(self, samples: Tensor) -> Run | None:
+        """The run whose result these samples are."""
+        wanted = _fingerprint(samples)
+        return next((run for fingerprint, run in reversed(self._runs) if fingerprint == wanted), None)
+
+    def around_run(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """An OUTER_SAMPLE wrapper: gives this run a place of its own in the run's options."""
+        run = Run(self.settings)
+        executor.class_obj.model_options["transformer_options"][_RUN] = run
+        samples = executor(*args, **kwargs)
+        run.finish_step()
+        run.maps = {name: [step.cpu() for step in steps] for name, steps in run.maps.items()}
+        if run.edits is not None:
+            run.edits.words = [words.to(torch.device("cpu")) for words in run.edits.words]
+        self._runs.append((_fingerprint(samples), run))
+        return samples
+
+
+def patched(model: ModelPatcher, store: AttentionStore) -> ModelPatcher:
+    """A clone of the model whose sampling runs are recorded in the store, in place of an earlier one."""
+    model = model.clone()
+    for kind in (WrappersMP.OUTER_SAMPLE, WrappersMP.DIFFUSION_MODEL):
+        model.remove_wrappers_with_key(kind, KEY)
+    model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, store.around_run)
+    model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, _record_if_running)
+    model.set_attachments(KEY, store.settings)
+    return model
+
+
+def settings_of(model: ModelPatcher) -> StoreSettings:
+    """The settings of the store that the model was patched with, else the defaults."""
+    return model.get_attachment(KEY) or StoreSettings()
+
+
+def remember_edits(model_options: dict, record: EditRecord) -> None:
+    """Where the current run is being stored, stores what the guider will record in it too."""
+    run = model_options.get("transformer_options", {}).get(_RUN)
+    if run is not None:
+        run.edits = record
+
+
+def without_run(model_options: dict) -> dict:
+    """Options with which the store does not record: the guider records the concepts itself and needs no other rows."""
+    options = model_options.get("transformer_options", {})
+    if _RUN not in options:
+        return model_options
+    return model_options | {"transformer_options": {key: value for key, value in options.items() if key != _RUN}}
+
+
+def _record_if_running(executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+    run = args[4].get(_RUN)
+    return executor(x, *args, **kwargs) if run is None else run.around_network(executor, x, *args, **kwargs)
+
+
+def _fingerprint(samples: Tensor) -> str:
+    """Same for the sampler's result and for the LATENT that a node made of it."""
+    samples = samples.detach().to("cpu", getattr(comfy.model_management, "intermediate_dtype", lambda: torch.float32)()).float()
+    return hashlib.sha256(str(tuple(samples.shape)).encode() + samples.contiguous().numpy().tobytes()).hexdigest()

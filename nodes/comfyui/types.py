@@ -1,0 +1,93 @@
+"""What travels over the pack's own sockets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ...ledits.attention_store import WordMaps
+from ...ledits.guidance import Edit
+from ...ledits.inversion import Inversion
+from ...ledits.masks import OFFICIAL_SMOOTHING
+from ...ledits.tokens import Prompt
+from .model import NetworkIdentity
+
+Conditioning = list[list[Any]]
+"""ComfyUI's CONDITIONING: pairs of an encoding and its options."""
+
+InversionSocket = io.Custom("LEDITS_INVERSION")
+ConceptsSocket = io.Custom("LEDITS_CONCEPTS")
+StoreSocket = io.Custom("LEDITS_STORE")
+AttentionSocket = io.Custom("LEDITS_ATTENTION")
+
+
+@dataclass(frozen=True)
+class Base:
+    """The prediction that an inversion walks with and an edit starts from: D_empty + cfg (D_source - D_empty)."""
+
+    negative: Conditioning
+    positive: Conditioning | None = None
+    cfg: float = 1.0
+
+
+@dataclass(frozen=True)
+class PictureInversion:
+    """LEDITS_INVERSION: the inversion of one LATENT and the base it replays with."""
+
+    walk: Inversion
+    latent: dict[str, Any]
+    base: Base
+    network: NetworkIdentity
+    seed: int
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One entry of LEDITS_CONCEPTS."""
+
+    edit: Edit
+    prompt: Prompt
+    words: tuple[int, ...]
+    conditioning: Conditioning
+    mask: Tensor | None = None
+    smoothing: float = OFFICIAL_SMOOTHING
+
+    @property
+    def text(self) -> str:
+        return self.prompt.text
+
+
+@dataclass(frozen=True)
+class Attention:
+    """LEDITS_ATTENTION: the word maps of one or more prompts over one batch of pictures of height x width pixels."""
+
+    prompts: tuple[WordMaps, ...]
+    height: int
+    width: int
+
+
+@dataclass
+class EditRecord:
+    """What an edit did: for each concept its word maps and the mask of its latest step, [B, 1, H, W] or None before its first."""
+
+    words: list[WordMaps] = field(default_factory=list)
+    masks: list[Tensor | None] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, concepts: tuple[Concept, ...]) -> EditRecord:
+        return cls([WordMaps(concept.text, concept.prompt.words) for concept in concepts], [None] * len(concepts))
+
+
+def overridden(base: Base, negative: Conditioning | None, positive: Conditioning | None, cfg: float) -> Base:
+    """The inversion's base with what a user connected instead; cfg 0 keeps the inversion's."""
+    changes: dict[str, Any] = {}
+    if negative is not None:
+        changes["negative"] = negative
+    if positive is not None:
+        changes["positive"] = positive
+    if cfg > 0:
+        changes["cfg"] = cfg
+    return replace(base, **changes) if changes else base

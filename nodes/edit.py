@@ -1,0 +1,59 @@
+"""LEDITS_Edit."""
+
+from __future__ import annotations
+
+import comfy.model_management
+import comfy.utils
+import latent_preview
+import torch
+from comfy_api.latest import io
+
+from ..ledits.masks import upsample
+from .comfyui.model import pixels_per_cell
+from .comfyui.samplers import ReplaySampler
+from .comfyui.types import Attention, AttentionSocket, ConceptsSocket, EditRecord, InversionSocket, PictureInversion
+from .guidance import base_inputs, guider_of
+
+NODE = "LEDITS++ Edit"
+
+
+class Edit(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LEDITS_Edit",
+            display_name=NODE,
+            category="LEDITS++",
+            description="Edits an inverted photo: makes the concepts' changes, each inside its own mask, and keeps the rest. Change a concept and run again: "
+            "the inversion is reused.",
+            search_aliases=["ledits", "edit photo", "semantic edit", "prompt edit"],
+            inputs=[
+                io.Model.Input("model", tooltip="The checkpoint that inverted the photo. Through LEDITS++ Attention Store, its settings shape the masks."),
+                InversionSocket.Input("inversion", tooltip="From LEDITS++ Invert."),
+                ConceptsSocket.Input("concepts", optional=True, tooltip="The changes to make. Unconnected: the photo comes back as it was, without any work."),
+                *base_inputs(),
+            ],
+            outputs=[
+                io.Latent.Output(display_name="latent", tooltip="The edited photo, for VAE Decode."),
+                AttentionSocket.Output(display_name="attention", tooltip="Where the words of each concept looked, for Heatmap and Extract Mask."),
+                io.Mask.Output(display_name="mask", tooltip="The mask that each concept's last step used: one for each concept and photo, concept by concept."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, model, inversion: PictureInversion, concepts=(), positive=None, negative=None, cfg: float = 0.0) -> io.NodeOutput:
+        record = EditRecord.of(concepts)
+        guider = guider_of(NODE, model, inversion, concepts, positive, negative, cfg, record)
+        walk, latent = inversion.walk, inversion.latent
+        samples = guider.sample(
+            torch.zeros_like(latent["samples"]), latent["samples"], ReplaySampler(walk), walk.sigmas, denoise_mask=latent.get("noise_mask"),
+            callback=latent_preview.prepare_callback(model, walk.steps), disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=inversion.seed,
+        )  # fmt: skip
+        device = comfy.model_management.intermediate_device()
+        batch, _, height, width = walk.original.shape
+        cell = pixels_per_cell(model)
+        attention = Attention(tuple(words.to(device) for words in record.words), height * cell, width * cell)
+        # A concept that never acted changed nothing: its mask is black.
+        nothing = torch.zeros(batch, 1, height, width)
+        masks = [(nothing if mask is None else mask.expand(batch, 1, height, width)).to(device)[:, 0] for mask in record.masks] or [nothing[:, 0]]
+        return io.NodeOutput(latent | {"samples": samples.to(device)}, attention, upsample(torch.cat(masks), height * cell, width * cell))

@@ -1,0 +1,60 @@
+"""LEDITS_Invert."""
+
+from __future__ import annotations
+
+import comfy.utils
+import latent_preview
+import torch
+from comfy_api.latest import io
+
+from . import checks
+from .comfyui.capture import KEY
+from .comfyui.guider import MaskedGuider
+from .comfyui.model import NetworkIdentity
+from .comfyui.samplers import InversionSampler
+from .comfyui.types import Base, InversionSocket, PictureInversion
+
+NODE = "LEDITS++ Invert"
+
+
+class Invert(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LEDITS_Invert",
+            display_name=NODE,
+            category="LEDITS++",
+            description="Finds the noise from which this checkpoint draws exactly your photo. Without an edit the photo comes back as it was; "
+            "with one, only what the edit asks for changes. It is computed once and reused by every edit of the photo.",
+            search_aliases=["ledits", "photo to noise", "ddpm inversion", "unsampler"],
+            inputs=[
+                io.Model.Input("model", tooltip="The checkpoint to edit with."),
+                io.Latent.Input("latent", tooltip="The photo, from VAE Encode. Several photos of one size may come as a batch."),
+                io.Sigmas.Input("sigmas", tooltip="The noise levels to go through, falling: LEDITS++ Schedule, or any scheduler node."),
+                io.Conditioning.Input("negative", tooltip="The neutral prompt that edits start from. An empty CLIP Text Encode is the usual choice."),
+                io.Conditioning.Input("positive", optional=True, tooltip="Optional: a description of the photo as it is. Edits then start from it. "
+                                      "Leave it unconnected unless the checkpoint loses the photo's subject without it."),  # fmt: skip
+                io.Float.Input("cfg", default=1.0, min=0.0, max=30.0, step=0.1, tooltip="How strongly the description steers the "
+                               "inversion. Only with 'positive': 1 to 3.5. Any value replays exactly; above 1 every step costs two predictions."),  # fmt: skip
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=io.ControlAfterGenerate.fixed,
+                             tooltip="Which noise to use. Another seed gives another variation of the same edit; the photo itself comes back "
+                             "with any. Keep it fixed, or every run inverts again."),  # fmt: skip
+            ],
+            outputs=[InversionSocket.Output(display_name="inversion", tooltip="The photo with the noise that draws it. Feed any number of edits from it.")],
+        )
+
+    @classmethod
+    def execute(cls, model, latent, sigmas, negative, positive=None, cfg: float = 1.0, seed: int = 0) -> io.NodeOutput:
+        flow = checks.noise_kind(NODE, model)
+        samples = checks.picture_latent(NODE, "latent", latent, model)
+        checks.falling_sigmas(NODE, sigmas)
+        base = Base(negative, positive, cfg)
+        checks.base(NODE, base)
+
+        guider = MaskedGuider(model, base)
+        sampler = InversionSampler(flow, seed)
+        callback = latent_preview.prepare_callback(model, len(sigmas) - 1)
+        guider.sample(
+            torch.zeros_like(samples), samples, sampler, sigmas, callback=callback, disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=seed
+        )
+        return io.NodeOutput(PictureInversion(sampler.result, latent, base, NetworkIdentity.of(model, KEY), seed))

@@ -1,0 +1,66 @@
+"""LEDITS_ExtractMask."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..ledits.heatmap import colour
+from ..ledits.masks import OFFICIAL_SMOOTHING, above_quantile, resize, smooth, unit_range, upsample
+from ..ledits.tokens import merge_words, positions_of
+from .comfyui.types import Attention, AttentionSocket
+from .errors import LeditsInputError
+
+NODE = "LEDITS++ Extract Mask"
+
+
+class ExtractMask(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LEDITS_ExtractMask",
+            display_name=NODE,
+            category="LEDITS++/attention",
+            description="Turns where words look into an ordinary mask, for inpainting, compositing or any other node. Maps of several steps are averaged.",
+            search_aliases=["ledits", "attention mask", "text mask"],
+            inputs=[
+                AttentionSocket.Input("attention", tooltip="From Probe Attention, Capture Attention or Edit."),
+                io.Int.Input("concept", default=0, min=0, max=63, tooltip="Which concept's maps, counted from 0 along the chain. 0 where there is one text."),
+                io.String.Input("words", default="", tooltip="Only these words of the text, such as 'dog'. Empty: all words together."),
+                io.Float.Input("smoothing", default=round(OFFICIAL_SMOOTHING, 4), min=0.0, max=16.0, step=0.05, round=0.0001, tooltip="Blur before the cut, "
+                               "in cells of the map: removes specks and rounds corners. 0: none."),  # fmt: skip
+                io.Float.Input("quantile", default=0.9, min=0.0, max=1.0, step=0.01, tooltip="About one minus the share of the picture in the mask: 0.9 keeps "
+                               "the tenth that the words look at most. Lower it for larger things."),  # fmt: skip
+                io.Boolean.Input("binary", default=True, tooltip="On: inside or outside. Off: a soft mask that grows with attention above the cut."),
+                io.Int.Input("width", default=0, min=0, max=16384, tooltip="Width of the mask in pixels; 0: the picture's."),
+                io.Int.Input("height", default=0, min=0, max=16384, tooltip="Height of the mask in pixels; 0: the picture's."),
+            ],
+            outputs=[
+                io.Mask.Output(display_name="mask", tooltip="White where the words look."),
+                io.Image.Output(display_name="heatmap", tooltip="The smoothed map in colours, dark to bright."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, attention: Attention, concept: int, words: str, smoothing: float, quantile: float, binary: bool, width: int, height: int
+    ) -> io.NodeOutput:
+        size = (height or attention.height, width or attention.width)
+        maps = smooth(merged_map(NODE, attention, concept, words), smoothing)
+        cut = above_quantile(maps, quantile)
+        mask = upsample(cut, *size) if binary else resize(cut * unit_range(maps), *size)
+        return io.NodeOutput(mask, colour(resize(unit_range(maps), *size)))
+
+
+def merged_map(node: str, attention: Attention, concept: int, words: str) -> Tensor:
+    """The mean map of a concept's chosen words, [B, h, w]; refuses a concept or word that is not there."""
+    if concept >= len(attention.prompts):
+        raise LeditsInputError(node, "concept", f"is {concept}, but the attention holds {len(attention.prompts)}, counted from 0")
+    prompt = attention.prompts[concept]
+    if not prompt.maps:
+        raise LeditsInputError(node, "concept", f"is {concept} ({prompt.text!r}), which has no maps: its mask_mode used no attention, or it never acted")
+    try:
+        positions = positions_of(prompt.words, words)
+    except ValueError as error:
+        raise LeditsInputError(node, "words", str(error)) from error
+    return merge_words(prompt.mean(), positions)

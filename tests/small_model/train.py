@@ -1,0 +1,281 @@
+"""Trains the small text-to-image model on the CPU and writes one checkpoint.
+
+    python tests/small_model/train.py --work DIR [--minutes 100] [--threads 2]
+
+Draws pictures, trains the autoencoder, encodes the pictures, then trains text encoder and UNet together (v-prediction):
+first on close-ups of one object, a quarter of the work a sample, where words and shapes are learnt; then on whole pictures.
+Every stage is seeded and resumes from `--work`; a finished stage is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from small_model.autoencoder import Autoencoder, stored_state_dict  # noqa: E402
+from small_model.drawings import SIZE, Item, Scene, random_scene  # noqa: E402
+
+View = Callable[[Tensor, Scene, np.random.Generator], tuple[Tensor, str]]
+"""Takes a latent and its scene, returns what a training step sees of it, with its caption."""
+
+CHECKPOINT = HERE / "ledits-tiny.safetensors"
+PICTURES = 5000
+AUTOENCODER_STEPS, AUTOENCODER_BATCH, CROP = 900, 8, 96
+CLOSE_UP_STEPS, CLOSE_UP_BATCH, CLOSE_UP = 3000, 32, 16
+DIFFUSION_STEPS, DIFFUSION_BATCH = 4000, 16
+EMPTY_CAPTION, PARTIAL_CAPTION = 0.1, 0.25
+SEED = 20240611
+
+
+def training_scene(index: int) -> Scene:
+    """Picture `index` of the training set: none, one or two objects. Other seeds give unseen pictures."""
+    rng = np.random.default_rng((SEED, index))
+    return random_scene(rng, int(rng.choice(3, p=(0.06, 0.4, 0.54))))
+
+
+def _drawing(index: int) -> np.ndarray:
+    return training_scene(index).image()
+
+
+def draw(work: Path, count: int, workers: int) -> np.ndarray:
+    """The training pictures, [count, H, W, 3] uint8, drawn once and memory-mapped afterwards."""
+    path = work / f"pictures-{count}.npy"
+    if not path.exists():
+        partial = path.with_suffix(".partial")
+        pictures = np.lib.format.open_memmap(partial, "w+", np.uint8, (count, SIZE, SIZE, 3))
+        with ProcessPoolExecutor(workers) as pool:
+            for index, picture in enumerate(pool.map(_drawing, range(count), chunksize=32)):
+                pictures[index] = picture
+        pictures.flush()
+        partial.rename(path)
+    return np.load(path, mmap_mode="r")
+
+
+def to_tensor(pictures: np.ndarray) -> Tensor:
+    """[B, H, W, 3] uint8 to [B, 3, H, W] float32 in 0..1."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).movedim(-1, 1).float() / 255
+
+
+class Training:
+    """Optimiser, schedule, moving average and resumption of one stage."""
+
+    def __init__(self, path: Path, module: torch.nn.Module, steps: int, rate: float, average: float):
+        self.path, self.module, self.steps, self.rate, self.average = path, module, steps, rate, average
+        self.optimiser = torch.optim.AdamW(module.parameters(), rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        self.mean = {key: value.detach().clone() for key, value in module.state_dict().items()}
+        self.step, self.losses, self.started = 0, [], time.monotonic()
+        if path.exists():
+            saved = torch.load(path, weights_only=True)
+            module.load_state_dict(saved["module"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            self.mean, self.step = saved["mean"], saved["step"]
+        self.first = self.step
+
+    @property
+    def finished(self) -> bool:
+        return self.step >= self.steps
+
+    def update(self, loss: Tensor) -> None:
+        decay = max(0.0, self.step / self.steps - 0.4) / 0.6
+        rate = self.rate * min(1, (self.step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * decay))
+        for group in self.optimiser.param_groups:
+            group["lr"] = max(rate, self.rate * 0.01)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        window = min(self.average, (1 + self.step) / (10 + self.step))
+        for key, value in self.module.state_dict().items():
+            self.mean[key].lerp_(value, 1 - window)
+        self.losses.append(loss.item())
+        if self.step % 50 == 0 or self.finished:
+            pace = (time.monotonic() - self.started) / (self.step - self.first)
+            print(f"{self.path.stem}: step {self.step}/{self.steps}, loss {np.mean(self.losses[-50:]):.5f}, {pace:.2f} s a step, "
+                  f"{pace * (self.steps - self.step) / 60:.0f} min left", flush=True)  # fmt: skip
+        if self.step % 250 == 0 or self.finished:
+            self.save()
+
+    def save(self) -> None:
+        partial = self.path.with_suffix(".partial")
+        torch.save({"module": self.module.state_dict(), "optimiser": self.optimiser.state_dict(), "mean": self.mean, "step": self.step}, partial)
+        partial.rename(self.path)
+
+
+def train_autoencoder(work: Path, pictures: np.ndarray) -> Autoencoder:
+    from small_model.comfyui_node import LATENT_CHANNELS
+
+    torch.manual_seed(SEED)
+    model = Autoencoder(LATENT_CHANNELS).to(memory_format=torch.channels_last)
+    training = Training(work / "autoencoder.pt", model, AUTOENCODER_STEPS, 2e-3, average=0.98)
+    while not training.finished:
+        rng = np.random.default_rng((SEED, 1, training.step))
+        crops = []
+        for index in rng.integers(len(pictures), size=AUTOENCODER_BATCH):
+            top, left = rng.integers(0, (SIZE - CROP) // 8 + 1, size=2) * 8
+            crops.append(pictures[index, top : top + CROP, left : left + CROP])
+        target = to_tensor(np.stack(crops)).contiguous(memory_format=torch.channels_last)
+        latents = model.encode(target)
+        spread = latents.mean((0, 2, 3)).square().mean() + (latents.std((0, 2, 3)) - 1).square().mean()
+        noise = torch.from_numpy(rng.normal(scale=0.05, size=tuple(latents.shape)).astype(np.float32))
+        error = model.decode(latents + noise) - target
+        training.update(error.square().mean() + 0.05 * error.abs().mean() + 0.01 * spread)
+    model.load_state_dict(training.mean)
+    return model.eval()
+
+
+@torch.no_grad()
+def encode(work: Path, model: Autoencoder, pictures: np.ndarray) -> Tensor:
+    """The pictures' latents, [N, 4, 32, 32] float32, kept on disk."""
+    path = work / f"latents-{len(pictures)}.safetensors"
+    if not path.exists():
+        batches = []
+        for start in range(0, len(pictures), 16):
+            batches.append(model.encode(to_tensor(pictures[start : start + 16]).contiguous(memory_format=torch.channels_last)))
+            if start % 800 == 0:
+                print(f"encoding: {start}/{len(pictures)}", flush=True)
+        save_file({"latents": torch.cat(batches).contiguous()}, path)
+    return load_file(path)["latents"]
+
+
+class Denoiser(torch.nn.Module):
+    """ComfyUI's UNet with a CLIP text model, freshly initialised for training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        import comfy.ops
+        from comfy.ldm.modules.attention import attention_pytorch
+        from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+        from transformers import CLIPTextConfig, CLIPTextModel
+
+        from small_model.comfyui_node import TEXT_MODEL, UNET
+
+        self.unet = UNetModel(**UNET, operations=comfy.ops.disable_weight_init)
+        for module in self.unet.modules():
+            # ComfyUI's layers leave their weights uninitialised, since it always loads them.
+            for kind in (torch.nn.Conv2d, torch.nn.Linear, torch.nn.GroupNorm, torch.nn.LayerNorm):
+                if isinstance(module, kind):
+                    kind.reset_parameters(module)
+        for name, parameter in self.unet.named_parameters():
+            if name.endswith(("out_layers.3.weight", "out_layers.3.bias", "proj_out.weight", "proj_out.bias")) or name.startswith("out.2."):
+                torch.nn.init.zeros_(parameter)
+        self.text = CLIPTextModel(CLIPTextConfig(**TEXT_MODEL))
+        self._options = {"optimized_attention_override": lambda _, *args, **kwargs: attention_pytorch(*args, **kwargs)}
+
+    def forward(self, x: Tensor, timesteps: Tensor, tokens: Tensor) -> Tensor:
+        unique, rows = tokens.unique(dim=0, return_inverse=True)
+        context = self.text(unique).last_hidden_state[rows]
+        return self.unet(x, timesteps, context, transformer_options=dict(self._options))
+
+
+def caption(items: list[Item], rng: np.random.Generator) -> str:
+    """The objects' words in a random order; sometimes only one of them, sometimes nothing."""
+    if rng.random() < EMPTY_CAPTION:
+        return ""
+    items = [items[i] for i in rng.permutation(len(items))]
+    if rng.random() < PARTIAL_CAPTION:
+        items = items[:1]
+    return " and ".join(item.phrase for item in items)
+
+
+def whole_picture(latent: Tensor, scene: Scene, rng: np.random.Generator) -> tuple[Tensor, str]:
+    return latent, caption(list(scene.items), rng)
+
+
+def close_up(latent: Tensor, scene: Scene, rng: np.random.Generator) -> tuple[Tensor, str]:
+    """A window of the latent that holds one object whole (or, in an empty scene, any window) and that object's words."""
+    cells = latent.shape[-1]
+    if not scene.items:
+        left, top = rng.integers(0, cells - CLOSE_UP + 1, size=2)
+        return latent[:, top : top + CLOSE_UP, left : left + CLOSE_UP], ""
+    item = scene.items[rng.integers(len(scene.items))]
+    left, top = (
+        rng.integers(max(0, math.ceil((centre + item.radius) / 8) - CLOSE_UP), min(cells - CLOSE_UP, int((centre - item.radius) / 8)) + 1)
+        for centre in (item.x, item.y)
+    )
+    return latent[:, top : top + CLOSE_UP, left : left + CLOSE_UP], caption([item], rng)
+
+
+def train_diffusion(path: Path, model: Denoiser, latents: Tensor, view: View, steps: int, batch: int, minutes: float = math.inf) -> Training:
+    from comfy.sd1_clip import SDTokenizer
+
+    tokenizer = SDTokenizer()
+    scenes = [training_scene(index) for index in range(len(latents))]
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    alphas = (1 - betas).cumprod(0)
+    alpha, sigma = alphas.sqrt().float(), (1 - alphas).sqrt().float()
+
+    training = Training(path, model, steps, 1.2e-3, average=0.995)
+    deadline = time.monotonic() + 60 * minutes
+    while not training.finished and time.monotonic() < deadline:
+        rng = np.random.default_rng((SEED, 2, training.step))
+        generator = torch.Generator().manual_seed(SEED + training.step)
+        views = [view(latents[row], scenes[row], rng) for row in rng.integers(len(latents), size=batch)]
+        x0 = torch.stack([latent for latent, _ in views])
+        tokens = torch.tensor([[token for token, _ in tokenizer.tokenize_with_weights(words)[0]] for _, words in views])
+        # Evenly spread over the batch, with more of the high noise where colour and place are decided.
+        share = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
+        t = (999.999 * (1 - share**1.3)).long()
+        noise = torch.randn(x0.shape, generator=generator)
+        a, s = alpha[t].view(-1, 1, 1, 1), sigma[t].view(-1, 1, 1, 1)
+        training.update(F.mse_loss(model(a * x0 + s * noise, t, tokens), a * noise - s * x0))
+    training.save()
+    return training
+
+
+def export(path: Path, autoencoder: Autoencoder, mean: dict[str, Tensor]) -> None:
+    """One checkpoint in the layout that ComfyUI's loader splits: half precision."""
+    weights = {f"first_stage_model.{key}": value for key, value in stored_state_dict(autoencoder).items()}
+    for key, value in mean.items():
+        if key.startswith("unet."):
+            weights["model.diffusion_model." + key.removeprefix("unet.")] = value
+        elif "position_ids" not in key:
+            inner = key.removeprefix("text.").removeprefix("text_model.")
+            weights[f"cond_stage_model.transformer.text_model.{inner}"] = value
+    save_file({key: value.half().contiguous() for key, value in weights.items()}, path, metadata={"trained_by": "tests/small_model/train.py"})
+    print(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for pictures, latents and resumable state")
+    parser.add_argument("--pictures", type=int, default=PICTURES)
+    parser.add_argument("--steps", type=int, default=DIFFUSION_STEPS, help="diffusion training steps")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop the diffusion stage after this long; run again to go on")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", type=Path, default=CHECKPOINT)
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(arguments.threads)
+    import comfy.cli_args
+
+    comfy.cli_args.args.cpu = True
+
+    pictures = draw(arguments.work, arguments.pictures, arguments.threads)
+    autoencoder = train_autoencoder(arguments.work, pictures)
+    latents = encode(arguments.work, autoencoder, pictures)
+    print(f"latents: mean {latents.mean():.3f}, standard deviation {latents.std():.3f}", flush=True)
+    torch.manual_seed(SEED + 1)
+    model = Denoiser()
+    close_ups = train_diffusion(arguments.work / "close-ups.pt", model, latents, close_up, CLOSE_UP_STEPS, CLOSE_UP_BATCH)
+    model.load_state_dict(close_ups.mean)
+    training = train_diffusion(arguments.work / "diffusion.pt", model, latents, whole_picture, arguments.steps, DIFFUSION_BATCH, arguments.minutes)
+    export(arguments.output, autoencoder, training.mean)
+
+
+if __name__ == "__main__":
+    main()
