@@ -72,8 +72,10 @@ def fold_back(maps: Tensor, length: int) -> Tensor:
     """
     columns = maps.shape[-1]
     if columns % length:
-        raise ValueError(f"the attention has {columns} columns, which is no multiple of the prompt's {length} tokens: "
-                         "another node adds tokens of its own to the prompt, so its words cannot be told apart")  # fmt: skip
+        raise ValueError(
+            f"the attention has {columns} columns, which is no multiple of the prompt's {length} tokens: "
+            "another node adds tokens of its own to the prompt, so its words cannot be told apart"
+        )
     return maps.unflatten(-1, (columns // length, length)).sum(-2)
 
 

@@ -31,7 +31,7 @@ def overlay(pictures: Tensor, colours: Tensor, opacity: float) -> Tensor:
 
 def labelled(panels: Tensor, text: str) -> Tensor:
     """Panels [B, H, W, 3] with the text on a dark strip below each, its height in proportion."""
-    batch, height, width, _ = panels.shape
+    batch, _height, width, _ = panels.shape
     size = max(12, min(width // 8, width * 5 // (3 * max(len(text), 1))))
     strip = Image.new("RGB", (width, size * 3 // 2), (24, 24, 28))
     ImageDraw.Draw(strip).text((width / 2, size * 3 / 4), text, (255, 255, 255), ImageFont.load_default(size), anchor="mm")

@@ -92,11 +92,16 @@ def path(inversion: Inversion) -> Iterator[Tensor]:
     x = inversion.start
     yield x
     for i in range(inversion.steps):
-        x = solver_mean(x, levels[i], levels[i + 1], inversion.denoised[i], _earlier(levels, inversion.denoised, i)) + inversion.corrections[i]
+        x = (
+            solver_mean(x, levels[i], levels[i + 1], inversion.denoised[i], _earlier(levels, inversion.denoised, i))
+            + inversion.corrections[i]
+        )
         yield x
 
 
-def replay(inversion: Inversion, denoise: Denoiser, *, first: int = 0, keep: Tensor | None = None, report: StepReport | None = None) -> Tensor:
+def replay(
+    inversion: Inversion, denoise: Denoiser, *, first: int = 0, keep: Tensor | None = None, report: StepReport | None = None
+) -> Tensor:
     """Walks the path again with another denoiser: x_{i+1} = mu_i(D') + delta_i. With the inversion's own D it ends where it did.
 
     Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -52,6 +54,6 @@ def check_falling(levels: Tensor) -> None:
         raise ValueError(f"sigmas has {len(values)} entries; at least two are needed, from the noisiest to the cleanest")
     if not all(np.isfinite(values)) or values[-1] < 0:
         raise ValueError("sigmas must be finite and not negative")
-    for i, (high, low) in enumerate(zip(values, values[1:])):
+    for i, (high, low) in enumerate(itertools.pairwise(values)):
         if high <= low:
             raise ValueError(f"sigmas must fall from each step to the next, but entry {i} is {high:.4g} and entry {i + 1} is {low:.4g}")

@@ -27,14 +27,27 @@ class AttentionStore(io.ComfyNode):
             search_aliases=["ledits", "cross attention", "attention maps", "daam"],
             inputs=[
                 io.Model.Input("model", tooltip="The model to listen to. Your model itself stays as it is; the output is a patched copy."),
-                io.Int.Input("resolution", default=0, min=0, max=512, tooltip="Cells along the shorter side of the maps. 0: a quarter of the latent (16 for "
-                             "SD 1.5 at 512 pixels), where words are told apart best. Twice as many give finer, noisier maps."),  # fmt: skip
+                io.Int.Input(
+                    "resolution",
+                    default=0,
+                    min=0,
+                    max=512,
+                    tooltip="Cells along the shorter side of the maps. 0: a quarter of the latent (16 for "
+                    "SD 1.5 at 512 pixels), where words are told apart best. Twice as many give finer, noisier maps.",
+                ),
                 io.Boolean.Input("up", default=True, tooltip="Record the layers on the way up, which place details."),
                 io.Boolean.Input("down", default=True, tooltip="Record the layers on the way down, which find objects."),
-                io.Boolean.Input("mid", default=False, tooltip="Record the middle layers too, where their size fits (SDXL). They look at the whole "
-                                 "picture and blur the maps."),  # fmt: skip
-                io.Boolean.Input("average_steps", default=False, tooltip="Masks use the mean over the steps so far instead of the current step's map: "
-                                 "steadier, but slower to follow the picture as it changes."),  # fmt: skip
+                io.Boolean.Input(
+                    "mid",
+                    default=False,
+                    tooltip="Record the middle layers too, where their size fits (SDXL). They look at the whole picture and blur the maps.",
+                ),
+                io.Boolean.Input(
+                    "average_steps",
+                    default=False,
+                    tooltip="Masks use the mean over the steps so far instead of the current step's map: "
+                    "steadier, but slower to follow the picture as it changes.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model to sample with."),

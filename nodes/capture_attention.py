@@ -26,12 +26,18 @@ class CaptureAttention(io.ComfyNode):
             search_aliases=["ledits", "read attention", "attention maps"],
             inputs=[
                 StoreSocket.Input("store", tooltip="From LEDITS++ Attention Store."),
-                io.Latent.Input("latent", tooltip="What the sampler returned. It tells which run to read, and makes this node wait for it."),
+                io.Latent.Input(
+                    "latent", tooltip="What the sampler returned. It tells which run to read, and makes this node wait for it."
+                ),
                 io.Clip.Input("clip", tooltip="The text encoder that made the prompt."),
-                io.String.Input("text", multiline=True, tooltip="The prompt exactly as it was sampled with, or the text of a concept of LEDITS++ Edit."),
+                io.String.Input(
+                    "text", multiline=True, tooltip="The prompt exactly as it was sampled with, or the text of a concept of LEDITS++ Edit."
+                ),
                 io.Combo.Input("branch", options=list(BRANCHES), default="positive", tooltip="Which of the sampler's two prompts this is."),
             ],
-            outputs=[AttentionSocket.Output(display_name="attention", tooltip="A map for each word and step, for Extract Mask and Heatmap.")],
+            outputs=[
+                AttentionSocket.Output(display_name="attention", tooltip="A map for each word and step, for Extract Mask and Heatmap.")
+            ],
         )
 
     @classmethod
@@ -40,9 +46,11 @@ class CaptureAttention(io.ComfyNode):
         run = store.find(samples)
         if run is None:
             raise LeditsInputError(
-                NODE, "latent", f"was not made by a sampler that used this store's model in its last {KEPT_RUNS} runs: connect the sampler's own output, "
-                "and the store's model to that sampler; if both are so, change the sampler's seed to run it again"
-            )  # fmt: skip
+                NODE,
+                "latent",
+                f"was not made by a sampler that used this store's model in its last {KEPT_RUNS} runs: connect the sampler's own output, "
+                "and the store's model to that sampler; if both are so, change the sampler's seed to run it again",
+            )
         prompt = tokenize(clip, text)
         if not prompt.words:
             raise LeditsInputError(NODE, "text", "has no words" if not text.strip() else "was encoded by a text encoder that is not CLIP")
@@ -61,15 +69,25 @@ def _branch(run: Run, prompt: Prompt, branch: str) -> WordMaps:
     entries = [maps for (place, _), maps in run.maps.items() if place == BRANCHES.index(branch)]
     if not entries:
         edited = ", ".join(repr(words.text) for words in run.edits.words) if run.edits is not None else ""
-        hint = f"that run edited the concepts {edited}: write one of them as 'text'" if edited else "the sampler did not use it (cfg 1 has no negative prompt)"
+        hint = (
+            f"that run edited the concepts {edited}: write one of them as 'text'"
+            if edited
+            else "the sampler did not use it (cfg 1 has no negative prompt)"
+        )
         raise LeditsInputError(NODE, "branch", f"is {branch!r}, but nothing was recorded for it: {hint}")
     if len(entries) > 1:
-        raise LeditsInputError(NODE, "branch", f"is {branch!r}, which held {len(entries)} prompts at once (regional or combined); "
-                               "their words cannot be told apart: sample with one prompt")  # fmt: skip
+        raise LeditsInputError(
+            NODE,
+            "branch",
+            f"is {branch!r}, which held {len(entries)} prompts at once (regional or combined); "
+            "their words cannot be told apart: sample with one prompt",
+        )
     words = WordMaps(prompt.text, prompt.words)
     for step, maps in enumerate(entries[0]):
         try:
             words.add(step, word_maps(fold_back(maps, prompt.length), prompt))
         except (ValueError, IndexError) as error:
-            raise LeditsInputError(NODE, "text", f"does not fit what was recorded ({error}): write the prompt exactly as it was sampled with") from error
+            raise LeditsInputError(
+                NODE, "text", f"does not fit what was recorded ({error}): write the prompt exactly as it was sampled with"
+            ) from error
     return words

@@ -21,7 +21,9 @@ def noise_kind(node: str, model: ModelPatcher) -> bool:
     flow = is_flow(model)
     if flow is None:
         kind = type(model.get_model_object("model_sampling")).__name__
-        raise LeditsInputError(node, "model", f"its noise is of the kind {kind!r}, but only eps-, v- and flow-prediction models can be inverted")
+        raise LeditsInputError(
+            node, "model", f"its noise is of the kind {kind!r}, but only eps-, v- and flow-prediction models can be inverted"
+        )
     return flow
 
 
@@ -36,7 +38,9 @@ def picture_latent(node: str, name: str, latent: dict[str, Any], model: ModelPat
             node, name, f"has {samples.shape[1]} channels, but this model works on {channels}: encode the picture with the model's own VAE"
         )
     if not torch.isfinite(samples).all():
-        raise LeditsInputError(node, name, "holds values that are not finite (NaN or infinity); check the picture and the VAE that encoded it")
+        raise LeditsInputError(
+            node, name, "holds values that are not finite (NaN or infinity); check the picture and the VAE that encoded it"
+        )
     if not samples.any():
         raise LeditsInputError(node, name, "is empty (all zeros): connect an encoded picture, not an Empty Latent Image")
     return samples
@@ -59,7 +63,9 @@ def base(node: str, value: Base) -> None:
     conditioning(node, "positive", value.positive)
     if value.positive is None and value.cfg != 1:
         raise LeditsInputError(
-            node, "cfg", f"is {value.cfg:g}, which has no effect without a prompt: connect 'positive' with a description of the photo, or set cfg to 1"
+            node,
+            "cfg",
+            f"is {value.cfg:g}, which has no effect without a prompt: connect 'positive' with a description of the photo, or set cfg to 1",
         )
 
 
@@ -82,17 +88,25 @@ def edit(node: str, model: ModelPatcher, inversion: PictureInversion, concepts: 
     original = inversion.walk.original
     channels = model.get_model_object("latent_format").latent_channels
     if original.shape[1] != channels or noise_kind(node, model) != inversion.walk.flow:
-        raise LeditsInputError(node, "inversion", "was made with another kind of model than the one connected: invert again with this model")
+        raise LeditsInputError(
+            node, "inversion", "was made with another kind of model than the one connected: invert again with this model"
+        )
     height, width = original.shape[-2:]
     for number, concept in enumerate(concepts, 1):
         if concept.edit.needs_attention:
-            cross_attention(node, model, f"concept {number} ({concept.text!r}) cannot use mask_mode {concept.edit.mask_mode!r}: choose 'noise' or 'none'")
+            cross_attention(
+                node,
+                model,
+                f"concept {number} ({concept.text!r}) cannot use mask_mode {concept.edit.mask_mode!r}: choose 'noise' or 'none'",
+            )
             map_resolution(node, model, height, width)
             if not concept.words:
                 raise LeditsInputError(
-                    node, "concepts", f"concept {number} ({concept.text!r}) was encoded by a text encoder that is not CLIP, so its words cannot be "
-                    "found in the attention: choose mask_mode 'noise' or 'none'"
-                )  # fmt: skip
+                    node,
+                    "concepts",
+                    f"concept {number} ({concept.text!r}) was encoded by a text encoder that is not CLIP, so its words cannot be "
+                    "found in the attention: choose mask_mode 'noise' or 'none'",
+                )
         _user_mask(node, number, concept, original, pixels_per_cell(model))
 
 
@@ -104,10 +118,14 @@ def _user_mask(node: str, number: int, concept: Concept, original: Tensor, cell:
     # The VAE drops what does not fill a cell, so a mask may be up to a cell larger than the encoded picture.
     if (rows // cell, columns // cell) != (height, width) and (rows, columns) != (height, width):
         raise LeditsInputError(
-            node, "concepts", f"the mask of concept {number} ({concept.text!r}) is {columns}x{rows} pixels, but the picture is "
-            f"{width * cell}x{height * cell}: make the mask from the same picture, or resize it"
-        )  # fmt: skip
+            node,
+            "concepts",
+            f"the mask of concept {number} ({concept.text!r}) is {columns}x{rows} pixels, but the picture is "
+            f"{width * cell}x{height * cell}: make the mask from the same picture, or resize it",
+        )
     if count not in (1, batch):
         raise LeditsInputError(
-            node, "concepts", f"the mask of concept {number} ({concept.text!r}) holds {count} masks for {batch} pictures: give one for all, or one for each"
+            node,
+            "concepts",
+            f"the mask of concept {number} ({concept.text!r}) holds {count} masks for {batch} pictures: give one for all, or one for each",
         )

@@ -27,36 +27,93 @@ class Concept(io.ComfyNode):
             search_aliases=["ledits", "edit prompt", "semantic guidance", "sega", "add", "remove"],
             inputs=[
                 io.Clip.Input("clip", tooltip="The checkpoint's text encoder."),
-                io.String.Input("text", multiline=True, dynamic_prompts=True, tooltip="What to add or remove, in a few words: 'glasses', 'cherry blossom'. "
-                                "To replace a thing, remove it in one concept and add the new one in another."),  # fmt: skip
-                io.Combo.Input("direction", options=["add", "remove"], default="add", tooltip="Whether the picture should show more of it or less."),
-                io.Float.Input("scale", default=7.0, min=0.0, max=50.0, step=0.5, tooltip="How strongly to change. Nothing happens: raise it to 10 or 12. "
-                               "Harsh colours or artefacts: lower it to 5 or 3. At 0 the concept is off."),  # fmt: skip
-                io.Float.Input("threshold", default=0.9, min=0.0, max=1.0, step=0.01, tooltip="About one minus the share of the picture that may change: "
-                               "0.9 leaves nine tenths alone. Higher for small things (0.95), lower for large ones or a style (0.5)."),  # fmt: skip
-                io.Combo.Input("mask_mode", options=list(MASK_MODES), default="intersect", tooltip="How the place of the change is found. intersect: where "
-                               "the words look and the prediction differs (best for objects). attention: only where the words look. noise: only where the "
-                               "prediction differs (style, whole picture). none: everywhere."),  # fmt: skip
-                io.Int.Input("warmup", default=2, min=0, max=1000, tooltip="The first step in which the concept acts. Early steps set layout, late ones "
-                             "detail: raise it to 5 or more to keep shapes, set 0 to allow the largest changes. Steps before it cost nothing."),  # fmt: skip
-                io.Int.Input("cooldown", default=0, min=0, max=1000, tooltip="The step from which it no longer acts; 0 means it acts to the end."),
-                io.String.Input("words", default="", optional=True, tooltip="Only these words of the text decide where the change goes, for example "
-                                "'glasses' of 'a man wearing glasses'. Empty: all words."),  # fmt: skip
-                io.Mask.Input("mask", optional=True, tooltip="Only inside this mask may the picture change; grey weakens the change. As large as the photo."),
-                ConceptsSocket.Input("concepts", optional=True, tooltip="Concepts that also apply: connect the previous Concept node to chain them."),
+                io.String.Input(
+                    "text",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    tooltip="What to add or remove, in a few words: 'glasses', 'cherry blossom'. "
+                    "To replace a thing, remove it in one concept and add the new one in another.",
+                ),
+                io.Combo.Input(
+                    "direction", options=["add", "remove"], default="add", tooltip="Whether the picture should show more of it or less."
+                ),
+                io.Float.Input(
+                    "scale",
+                    default=7.0,
+                    min=0.0,
+                    max=50.0,
+                    step=0.5,
+                    tooltip="How strongly to change. Nothing happens: raise it to 10 or 12. "
+                    "Harsh colours or artefacts: lower it to 5 or 3. At 0 the concept is off.",
+                ),
+                io.Float.Input(
+                    "threshold",
+                    default=0.9,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="About one minus the share of the picture that may change: "
+                    "0.9 leaves nine tenths alone. Higher for small things (0.95), lower for large ones or a style (0.5).",
+                ),
+                io.Combo.Input(
+                    "mask_mode",
+                    options=list(MASK_MODES),
+                    default="intersect",
+                    tooltip="How the place of the change is found. intersect: where "
+                    "the words look and the prediction differs (best for objects). attention: only where the words look. noise: only where the "
+                    "prediction differs (style, whole picture). none: everywhere.",
+                ),
+                io.Int.Input(
+                    "warmup",
+                    default=2,
+                    min=0,
+                    max=1000,
+                    tooltip="The first step in which the concept acts. Early steps set layout, late ones "
+                    "detail: raise it to 5 or more to keep shapes, set 0 to allow the largest changes. Steps before it cost nothing.",
+                ),
+                io.Int.Input(
+                    "cooldown", default=0, min=0, max=1000, tooltip="The step from which it no longer acts; 0 means it acts to the end."
+                ),
+                io.String.Input(
+                    "words",
+                    default="",
+                    optional=True,
+                    tooltip="Only these words of the text decide where the change goes, for example "
+                    "'glasses' of 'a man wearing glasses'. Empty: all words.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Only inside this mask may the picture change; grey weakens the change. As large as the photo.",
+                ),
+                ConceptsSocket.Input(
+                    "concepts", optional=True, tooltip="Concepts that also apply: connect the previous Concept node to chain them."
+                ),
             ],
             outputs=[ConceptsSocket.Output(display_name="concepts", tooltip="This concept after those it is chained to.")],
         )
 
     @classmethod
     def execute(
-        cls, clip, text: str, direction: str, scale: float, threshold: float, mask_mode: str, warmup: int, cooldown: int, words: str = "",
-        mask=None, concepts: tuple[ConceptEntry, ...] = (),
-    ) -> io.NodeOutput:  # fmt: skip
+        cls,
+        clip,
+        text: str,
+        direction: str,
+        scale: float,
+        threshold: float,
+        mask_mode: str,
+        warmup: int,
+        cooldown: int,
+        words: str = "",
+        mask=None,
+        concepts: tuple[ConceptEntry, ...] = (),
+    ) -> io.NodeOutput:
         if not text.strip():
             raise LeditsInputError(NODE, "text", "is empty: write what to add or remove, or take this node out of the chain")
         if cooldown and cooldown <= warmup:
-            raise LeditsInputError(NODE, "cooldown", f"is {cooldown}, but the concept only begins at warmup {warmup}: raise it, or set 0 for no end")
+            raise LeditsInputError(
+                NODE, "cooldown", f"is {cooldown}, but the concept only begins at warmup {warmup}: raise it, or set 0 for no end"
+            )
         prompt = tokenize(clip, text)
         try:
             positions = positions_of(prompt.words, words)

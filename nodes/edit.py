@@ -28,15 +28,25 @@ class Edit(io.ComfyNode):
             "the inversion is reused.",
             search_aliases=["ledits", "edit photo", "semantic edit", "prompt edit"],
             inputs=[
-                io.Model.Input("model", tooltip="The checkpoint that inverted the photo. Through LEDITS++ Attention Store, its settings shape the masks."),
+                io.Model.Input(
+                    "model",
+                    tooltip="The checkpoint that inverted the photo. Through LEDITS++ Attention Store, its settings shape the masks.",
+                ),
                 InversionSocket.Input("inversion", tooltip="From LEDITS++ Invert."),
-                ConceptsSocket.Input("concepts", optional=True, tooltip="The changes to make. Unconnected: the photo comes back as it was, without any work."),
+                ConceptsSocket.Input(
+                    "concepts", optional=True, tooltip="The changes to make. Unconnected: the photo comes back as it was, without any work."
+                ),
                 *base_inputs(),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The edited photo, for VAE Decode."),
-                AttentionSocket.Output(display_name="attention", tooltip="Where the words of each concept looked, for Heatmap and Extract Mask."),
-                io.Mask.Output(display_name="mask", tooltip="The mask that each concept's last step used: one for each concept and photo, concept by concept."),
+                AttentionSocket.Output(
+                    display_name="attention", tooltip="Where the words of each concept looked, for Heatmap and Extract Mask."
+                ),
+                io.Mask.Output(
+                    display_name="mask",
+                    tooltip="The mask that each concept's last step used: one for each concept and photo, concept by concept.",
+                ),
             ],
         )
 
@@ -46,14 +56,22 @@ class Edit(io.ComfyNode):
         guider = guider_of(NODE, model, inversion, concepts, positive, negative, cfg, record)
         walk, latent = inversion.walk, inversion.latent
         samples = guider.sample(
-            torch.zeros_like(latent["samples"]), latent["samples"], ReplaySampler(walk), walk.sigmas, denoise_mask=latent.get("noise_mask"),
-            callback=latent_preview.prepare_callback(model, walk.steps), disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=inversion.seed,
-        )  # fmt: skip
+            torch.zeros_like(latent["samples"]),
+            latent["samples"],
+            ReplaySampler(walk),
+            walk.sigmas,
+            denoise_mask=latent.get("noise_mask"),
+            callback=latent_preview.prepare_callback(model, walk.steps),
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+            seed=inversion.seed,
+        )
         device = comfy.model_management.intermediate_device()
         batch, _, height, width = walk.original.shape
         cell = pixels_per_cell(model)
         attention = Attention(tuple(words.to(device) for words in record.words), height * cell, width * cell)
         # A concept that never acted changed nothing: its mask is black.
         nothing = torch.zeros(batch, 1, height, width)
-        masks = [(nothing if mask is None else mask.expand(batch, 1, height, width)).to(device)[:, 0] for mask in record.masks] or [nothing[:, 0]]
+        masks = [(nothing if mask is None else mask.expand(batch, 1, height, width)).to(device)[:, 0] for mask in record.masks] or [
+            nothing[:, 0]
+        ]
         return io.NodeOutput(latent | {"samples": samples.to(device)}, attention, upsample(torch.cat(masks), height * cell, width * cell))

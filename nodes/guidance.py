@@ -14,16 +14,32 @@ NODE = "LEDITS++ Masked Guider"
 def base_inputs() -> list[io.Input]:
     """The inputs by which an edit may leave the inversion's own base."""
     return [
-        io.Conditioning.Input("positive", optional=True, tooltip="Optional: another description to start from than the inversion's. The photo is then no "
-                              "longer kept exactly outside the masks."),  # fmt: skip
-        io.Conditioning.Input("negative", optional=True, tooltip="Optional: another neutral prompt than the inversion's. The photo is then no longer kept "
-                              "exactly outside the masks."),  # fmt: skip
-        io.Float.Input("cfg", default=0.0, min=0.0, max=30.0, step=0.1, tooltip="0: the inversion's own. Another value needs a 'positive' prompt, here or in "
-                       "the inversion, and no longer keeps the photo exactly outside the masks."),  # fmt: skip
+        io.Conditioning.Input(
+            "positive",
+            optional=True,
+            tooltip="Optional: another description to start from than the inversion's. The photo is then no "
+            "longer kept exactly outside the masks.",
+        ),
+        io.Conditioning.Input(
+            "negative",
+            optional=True,
+            tooltip="Optional: another neutral prompt than the inversion's. The photo is then no longer kept exactly outside the masks.",
+        ),
+        io.Float.Input(
+            "cfg",
+            default=0.0,
+            min=0.0,
+            max=30.0,
+            step=0.1,
+            tooltip="0: the inversion's own. Another value needs a 'positive' prompt, here or in "
+            "the inversion, and no longer keeps the photo exactly outside the masks.",
+        ),
     ]
 
 
-def guider_of(node: str, model, inversion: PictureInversion, concepts: tuple[Concept, ...], positive, negative, cfg: float, record=None) -> Guider:
+def guider_of(
+    node: str, model, inversion: PictureInversion, concepts: tuple[Concept, ...], positive, negative, cfg: float, record=None
+) -> Guider:
     """The checked guider of an edit."""
     base = overridden(inversion.base, negative, positive, cfg)
     checks.base(node, base)
@@ -44,7 +60,9 @@ class MaskedGuider(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The checkpoint that inverted the photo, with whatever else is patched onto it."),
                 InversionSocket.Input("inversion", tooltip="From LEDITS++ Invert."),
-                ConceptsSocket.Input("concepts", optional=True, tooltip="The changes to make. Unconnected: the photo comes back as it was."),
+                ConceptsSocket.Input(
+                    "concepts", optional=True, tooltip="The changes to make. Unconnected: the photo comes back as it was."
+                ),
                 *base_inputs(),
             ],
             outputs=[io.Guider.Output(display_name="guider", tooltip="For SamplerCustomAdvanced.")],

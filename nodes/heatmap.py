@@ -37,7 +37,9 @@ class Heatmap(io.ComfyNode):
     def execute(cls, image, attention: Attention, concept: int, opacity: float) -> io.NodeOutput:
         merged = merged_map(NODE, attention, concept, "")
         if len(image) not in (1, len(merged)):
-            raise LeditsInputError(NODE, "image", f"holds {len(image)} pictures, but the attention is of {len(merged)}: connect the same batch")
+            raise LeditsInputError(
+                NODE, "image", f"holds {len(image)} pictures, but the attention is of {len(merged)}: connect the same batch"
+            )
         prompt = attention.prompts[concept]
         mean, size = prompt.mean(), tuple(image.shape[1:3])
         picture = image[..., :3].to(mean.device)

@@ -31,16 +31,39 @@ class Invert(io.ComfyNode):
                 io.Model.Input("model", tooltip="The checkpoint to edit with."),
                 io.Latent.Input("latent", tooltip="The photo, from VAE Encode. Several photos of one size may come as a batch."),
                 io.Sigmas.Input("sigmas", tooltip="The noise levels to go through, falling: LEDITS++ Schedule, or any scheduler node."),
-                io.Conditioning.Input("negative", tooltip="The neutral prompt that edits start from. An empty CLIP Text Encode is the usual choice."),
-                io.Conditioning.Input("positive", optional=True, tooltip="Optional: a description of the photo as it is. Edits then start from it. "
-                                      "Leave it unconnected unless the checkpoint loses the photo's subject without it."),  # fmt: skip
-                io.Float.Input("cfg", default=1.0, min=0.0, max=30.0, step=0.1, tooltip="How strongly the description steers the "
-                               "inversion. Only with 'positive': 1 to 3.5. Any value replays exactly; above 1 every step costs two predictions."),  # fmt: skip
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=io.ControlAfterGenerate.fixed,
-                             tooltip="Which noise to use. Another seed gives another variation of the same edit; the photo itself comes back "
-                             "with any. Keep it fixed, or every run inverts again."),  # fmt: skip
+                io.Conditioning.Input(
+                    "negative", tooltip="The neutral prompt that edits start from. An empty CLIP Text Encode is the usual choice."
+                ),
+                io.Conditioning.Input(
+                    "positive",
+                    optional=True,
+                    tooltip="Optional: a description of the photo as it is. Edits then start from it. "
+                    "Leave it unconnected unless the checkpoint loses the photo's subject without it.",
+                ),
+                io.Float.Input(
+                    "cfg",
+                    default=1.0,
+                    min=0.0,
+                    max=30.0,
+                    step=0.1,
+                    tooltip="How strongly the description steers the "
+                    "inversion. Only with 'positive': 1 to 3.5. Any value replays exactly; above 1 every step costs two predictions.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
+                    tooltip="Which noise to use. Another seed gives another variation of the same edit; the photo itself comes back "
+                    "with any. Keep it fixed, or every run inverts again.",
+                ),
             ],
-            outputs=[InversionSocket.Output(display_name="inversion", tooltip="The photo with the noise that draws it. Feed any number of edits from it.")],
+            outputs=[
+                InversionSocket.Output(
+                    display_name="inversion", tooltip="The photo with the noise that draws it. Feed any number of edits from it."
+                )
+            ],
         )
 
     @classmethod
@@ -55,6 +78,12 @@ class Invert(io.ComfyNode):
         sampler = InversionSampler(flow, seed)
         callback = latent_preview.prepare_callback(model, len(sigmas) - 1)
         guider.sample(
-            torch.zeros_like(samples), samples, sampler, sigmas, callback=callback, disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=seed
+            torch.zeros_like(samples),
+            samples,
+            sampler,
+            sigmas,
+            callback=callback,
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+            seed=seed,
         )
         return io.NodeOutput(PictureInversion(sampler.result, latent, base, NetworkIdentity.of(model, KEY), seed))

@@ -25,13 +25,35 @@ class ExtractMask(io.ComfyNode):
             search_aliases=["ledits", "attention mask", "text mask"],
             inputs=[
                 AttentionSocket.Input("attention", tooltip="From Probe Attention, Capture Attention or Edit."),
-                io.Int.Input("concept", default=0, min=0, max=63, tooltip="Which concept's maps, counted from 0 along the chain. 0 where there is one text."),
+                io.Int.Input(
+                    "concept",
+                    default=0,
+                    min=0,
+                    max=63,
+                    tooltip="Which concept's maps, counted from 0 along the chain. 0 where there is one text.",
+                ),
                 io.String.Input("words", default="", tooltip="Only these words of the text, such as 'dog'. Empty: all words together."),
-                io.Float.Input("smoothing", default=round(OFFICIAL_SMOOTHING, 4), min=0.0, max=16.0, step=0.05, round=0.0001, tooltip="Blur before the cut, "
-                               "in cells of the map: removes specks and rounds corners. 0: none."),  # fmt: skip
-                io.Float.Input("quantile", default=0.9, min=0.0, max=1.0, step=0.01, tooltip="About one minus the share of the picture in the mask: 0.9 keeps "
-                               "the tenth that the words look at most. Lower it for larger things."),  # fmt: skip
-                io.Boolean.Input("binary", default=True, tooltip="On: inside or outside. Off: a soft mask that grows with attention above the cut."),
+                io.Float.Input(
+                    "smoothing",
+                    default=round(OFFICIAL_SMOOTHING, 4),
+                    min=0.0,
+                    max=16.0,
+                    step=0.05,
+                    round=0.0001,
+                    tooltip="Blur before the cut, in cells of the map: removes specks and rounds corners. 0: none.",
+                ),
+                io.Float.Input(
+                    "quantile",
+                    default=0.9,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="About one minus the share of the picture in the mask: 0.9 keeps "
+                    "the tenth that the words look at most. Lower it for larger things.",
+                ),
+                io.Boolean.Input(
+                    "binary", default=True, tooltip="On: inside or outside. Off: a soft mask that grows with attention above the cut."
+                ),
                 io.Int.Input("width", default=0, min=0, max=16384, tooltip="Width of the mask in pixels; 0: the picture's."),
                 io.Int.Input("height", default=0, min=0, max=16384, tooltip="Height of the mask in pixels; 0: the picture's."),
             ],
@@ -58,7 +80,9 @@ def merged_map(node: str, attention: Attention, concept: int, words: str) -> Ten
         raise LeditsInputError(node, "concept", f"is {concept}, but the attention holds {len(attention.prompts)}, counted from 0")
     prompt = attention.prompts[concept]
     if not prompt.maps:
-        raise LeditsInputError(node, "concept", f"is {concept} ({prompt.text!r}), which has no maps: its mask_mode used no attention, or it never acted")
+        raise LeditsInputError(
+            node, "concept", f"is {concept} ({prompt.text!r}), which has no maps: its mask_mode used no attention, or it never acted"
+        )
     try:
         positions = positions_of(prompt.words, words)
     except ValueError as error:

@@ -35,11 +35,26 @@ class ProbeAttention(io.ComfyNode):
                 io.Model.Input("model", tooltip="The checkpoint that looks. Settings of an Attention Store on it are used."),
                 io.Latent.Input("latent", tooltip="The picture, from VAE Encode."),
                 io.Clip.Input("clip", tooltip="The checkpoint's text encoder."),
-                io.String.Input("text", multiline=True, tooltip="A short description that holds the words you want to see, such as 'a dog on a sofa'."),
-                io.Float.Input("noise_level", default=0.5, min=0.01, max=1.0, step=0.01, tooltip="How much noise the picture gets before the look. Around 0.5 "
-                               "objects are found best; low values see texture, high ones only layout."),  # fmt: skip
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=io.ControlAfterGenerate.fixed,
-                             tooltip="Which noise. Another seed shows how sure the map is."),  # fmt: skip
+                io.String.Input(
+                    "text", multiline=True, tooltip="A short description that holds the words you want to see, such as 'a dog on a sofa'."
+                ),
+                io.Float.Input(
+                    "noise_level",
+                    default=0.5,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="How much noise the picture gets before the look. Around 0.5 "
+                    "objects are found best; low values see texture, high ones only layout.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=io.ControlAfterGenerate.fixed,
+                    tooltip="Which noise. Another seed shows how sure the map is.",
+                ),
             ],
             outputs=[AttentionSocket.Output(display_name="attention", tooltip="A map for each word, for Extract Mask and Heatmap.")],
         )
@@ -52,7 +67,11 @@ class ProbeAttention(io.ComfyNode):
         checks.map_resolution(NODE, model, *samples.shape[-2:])
         prompt = tokenize(clip, text)
         if not prompt.words:
-            raise LeditsInputError(NODE, "text", "is empty: write the words to look for" if not text.strip() else "was encoded by a text encoder that is not CLIP")
+            raise LeditsInputError(
+                NODE,
+                "text",
+                "is empty: write the words to look for" if not text.strip() else "was encoded by a text encoder that is not CLIP",
+            )
 
         settings = settings_of(model)
         store = AttentionStore(StoreSettings(settings.resolution, settings.up, settings.down, settings.mid))
@@ -60,9 +79,14 @@ class ProbeAttention(io.ComfyNode):
         guider.inner_set_conds({"positive": encode(clip, text)})
         sigma = model.get_model_object("model_sampling").percent_to_sigma(1.0 - noise_level)
         found = guider.sample(
-            torch.zeros_like(samples), samples, LookSampler(flow, seed), torch.tensor([sigma, 0.0]),
-            callback=latent_preview.prepare_callback(model, 1), disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=seed,
-        )  # fmt: skip
+            torch.zeros_like(samples),
+            samples,
+            LookSampler(flow, seed),
+            torch.tensor([sigma, 0.0]),
+            callback=latent_preview.prepare_callback(model, 1),
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+            seed=seed,
+        )
         maps = next(iter(store.find(found).maps.values()))
         words = WordMaps(text, prompt.words, [0], [word_maps(fold_back(maps[0], prompt.length), prompt)])
         cell = pixels_per_cell(model)

@@ -22,12 +22,29 @@ class Schedule(io.ComfyNode):
             search_aliases=["ledits", "sigmas", "scheduler", "inversion steps"],
             inputs=[
                 io.Model.Input("model", tooltip="The checkpoint that will invert and edit; the noise levels are taken from its own table."),
-                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="How many steps the inversion and each edit take. 20 is enough for most "
-                             "edits, 50 gives the finest masks. Time grows in proportion."),  # fmt: skip
-                io.Float.Input("skip", default=0.15, min=0.0, max=0.95, step=0.01, tooltip="The share of the noisiest levels to leave out. Lower "
-                               "(0.1, or 0 for flat drawings) allows strong edits that change shapes and colours; higher (0.25) stays closer to the photo."),  # fmt: skip
+                io.Int.Input(
+                    "steps",
+                    default=50,
+                    min=1,
+                    max=1000,
+                    tooltip="How many steps the inversion and each edit take. 20 is enough for most "
+                    "edits, 50 gives the finest masks. Time grows in proportion.",
+                ),
+                io.Float.Input(
+                    "skip",
+                    default=0.15,
+                    min=0.0,
+                    max=0.95,
+                    step=0.01,
+                    tooltip="The share of the noisiest levels to leave out. Lower "
+                    "(0.1, or 0 for flat drawings) allows strong edits that change shapes and colours; higher (0.25) stays closer to the photo.",
+                ),
             ],
-            outputs=[io.Sigmas.Output(display_name="sigmas", tooltip="Noise levels from high to low, ending in 0. Any other SIGMAS node works in its place.")],
+            outputs=[
+                io.Sigmas.Output(
+                    display_name="sigmas", tooltip="Noise levels from high to low, ending in 0. Any other SIGMAS node works in its place."
+                )
+            ],
         )
 
     @classmethod

@@ -62,7 +62,15 @@ def capturing(model_options: dict, recorder: Recorder) -> dict:
 
 
 def around_network(
-    recorder: Recorder, executor: Any, x: Tensor, timesteps: Any, context: Any, y: Any, control: Any, transformer_options: dict, **kwargs: Any
+    recorder: Recorder,
+    executor: Any,
+    x: Tensor,
+    timesteps: Any,
+    context: Any,
+    y: Any,
+    control: Any,
+    transformer_options: dict,
+    **kwargs: Any,
 ) -> Any:
     """A DIFFUSION_MODEL wrapper of ComfyUI's UNet."""
     names = recorder.wanted(transformer_options)
@@ -70,7 +78,9 @@ def around_network(
     share = batch // max(len(names), 1)
     rows = [(name, slice(chunk * share, (chunk + 1) * share)) for chunk, name in enumerate(names) if name is not None]
     if rows and tuple(x.shape[-2:]) == recorder.latent_size:
-        transformer_options = _with_capture(transformer_options, executor.class_obj, partial(recorder.record, rows, batch), recorder.settings)
+        transformer_options = _with_capture(
+            transformer_options, executor.class_obj, partial(recorder.record, rows, batch), recorder.settings
+        )
     return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
 
 
@@ -91,7 +101,13 @@ def _with_capture(options: dict, network: Any, record: Callable[[Tensor, Tensor,
 
 
 def _attend_and_record(
-    record: Callable[[Tensor, Tensor, int], None], earlier: Callable | None, options: dict, query: Tensor, key: Tensor, value: Tensor, extra: dict
+    record: Callable[[Tensor, Tensor, int], None],
+    earlier: Callable | None,
+    options: dict,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    extra: dict,
 ) -> Tensor:
     record(query, key, extra["n_heads"])
     if earlier is not None:

@@ -23,8 +23,20 @@ KNOWN_BASE = f"{KEY}_known_base"
 """Model option under which the replay hands over a base prediction that the inversion already made at this very state."""
 
 # What a concept must not take over from the negative conditioning: its text, and where and how strongly that text applies.
-_OWN_KEYS = {"cross_attn", "pooled_output", "model_conds", "uuid", "area", "mask", "strength", "mask_strength", "set_area_to_bounds",
-             "start_percent", "end_percent", "default"}  # fmt: skip
+_OWN_KEYS = {
+    "cross_attn",
+    "pooled_output",
+    "model_conds",
+    "uuid",
+    "area",
+    "mask",
+    "strength",
+    "mask_strength",
+    "set_area_to_bounds",
+    "start_percent",
+    "end_percent",
+    "default",
+}
 
 
 class MaskedGuider(comfy.samplers.CFGGuider):
@@ -136,8 +148,18 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         else:
             pair, predictions, scale = conds[:2], out[:2], self.cfg
         for function in options.get("sampler_pre_cfg_function", []):
-            predictions = function({"conds": pair, "conds_out": predictions, "cond_scale": scale, "timestep": timestep, "input": x,
-                                    "sigma": timestep, "model": self.inner_model, "model_options": options})  # fmt: skip
+            predictions = function(
+                {
+                    "conds": pair,
+                    "conds_out": predictions,
+                    "cond_scale": scale,
+                    "timestep": timestep,
+                    "input": x,
+                    "sigma": timestep,
+                    "model": self.inner_model,
+                    "model_options": options,
+                }
+            )
         return comfy.samplers.cfg_function(
             self.inner_model, *predictions[:2], scale, x, timestep, model_options=options, cond=pair[0], uncond=pair[1]
         )

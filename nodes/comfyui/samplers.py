@@ -23,9 +23,16 @@ class InversionSampler(comfy.samplers.Sampler):
         self._flow, self._seed = flow, seed
 
     def sample(
-        self, model_wrap: Any, sigmas: Tensor, extra_args: dict, callback: Callable | None, noise: Tensor, latent_image: Tensor | None = None,
-        denoise_mask: Tensor | None = None, disable_pbar: bool = False,
-    ) -> Tensor:  # fmt: skip
+        self,
+        model_wrap: Any,
+        sigmas: Tensor,
+        extra_args: dict,
+        callback: Callable | None,
+        noise: Tensor,
+        latent_image: Tensor | None = None,
+        denoise_mask: Tensor | None = None,
+        disable_pbar: bool = False,
+    ) -> Tensor:
         assert latent_image is not None
         with tqdm(total=len(sigmas) - 1, disable=disable_pbar) as bar:
             denoise = _denoiser(model_wrap, latent_image, sigmas, extra_args)
@@ -41,9 +48,16 @@ class ReplaySampler(comfy.samplers.Sampler):
         self._inversion = inversion
 
     def sample(
-        self, model_wrap: Any, sigmas: Tensor, extra_args: dict, callback: Callable | None, noise: Tensor, latent_image: Tensor | None = None,
-        denoise_mask: Tensor | None = None, disable_pbar: bool = False,
-    ) -> Tensor:  # fmt: skip
+        self,
+        model_wrap: Any,
+        sigmas: Tensor,
+        extra_args: dict,
+        callback: Callable | None,
+        noise: Tensor,
+        latent_image: Tensor | None = None,
+        denoise_mask: Tensor | None = None,
+        disable_pbar: bool = False,
+    ) -> Tensor:
         walk = self._on_device(noise, sigmas)
         guider = model_wrap if isinstance(model_wrap, MaskedGuider) else None
         if guider is not None and guider.inversion is not None and guider.inversion.walk is not self._inversion:
@@ -75,9 +89,13 @@ class ReplaySampler(comfy.samplers.Sampler):
                 "of a split list only the first part can be replayed."
             )
         return Inversion(
-            walk.original.to(noise.device), walk.sigmas[: steps + 1], walk.flow, walk.start.to(noise.device),
-            walk.denoised[:steps].to(noise.device), walk.corrections[:steps].to(noise.device),
-        )  # fmt: skip
+            walk.original.to(noise.device),
+            walk.sigmas[: steps + 1],
+            walk.flow,
+            walk.start.to(noise.device),
+            walk.denoised[:steps].to(noise.device),
+            walk.corrections[:steps].to(noise.device),
+        )
 
 
 class LookSampler(comfy.samplers.Sampler):
@@ -87,9 +105,16 @@ class LookSampler(comfy.samplers.Sampler):
         self._flow, self._seed = flow, seed
 
     def sample(
-        self, model_wrap: Any, sigmas: Tensor, extra_args: dict, callback: Callable | None, noise: Tensor, latent_image: Tensor | None = None,
-        denoise_mask: Tensor | None = None, disable_pbar: bool = False,
-    ) -> Tensor:  # fmt: skip
+        self,
+        model_wrap: Any,
+        sigmas: Tensor,
+        extra_args: dict,
+        callback: Callable | None,
+        noise: Tensor,
+        latent_image: Tensor | None = None,
+        denoise_mask: Tensor | None = None,
+        disable_pbar: bool = False,
+    ) -> Tensor:
         assert latent_image is not None
         x = noised_path(latent_image, noise_levels(sigmas[:1], self._flow), self._seed)[0]
         denoised = _denoiser(model_wrap, x, sigmas, extra_args)(x, 0)

