@@ -1,0 +1,87 @@
+import pytest
+import torch
+
+from ledits.attention_store import RunningSum, StoreSettings, WordMaps, cross_attention_probabilities, fold_back, map_size
+from ledits.tokens import merge_words, positions_of, prompt_of, word_maps
+
+
+def test_probabilities_against_torch():
+    query, key = torch.randn(2, 6, 8), torch.randn(2, 5, 8)
+    ours = cross_attention_probabilities(query, key, heads=2)
+    q, k = (x.view(2, -1, 2, 4).transpose(1, 2) for x in (query, key))
+    known = torch.nn.functional.scaled_dot_product_attention(q, k, torch.eye(5).expand(2, 2, 5, 5)).sum(1)
+    assert torch.allclose(ours, known, atol=1e-6)
+    assert torch.allclose(ours.sum(-1), torch.tensor(2.0))
+
+
+def test_running_sum_is_the_mean_over_layers_and_heads():
+    layers = [(torch.rand(1, 6, 5), 2), (torch.rand(1, 6, 5), 8)]
+    total = RunningSum()
+    for layer, heads in layers:
+        total.add(layer, heads)
+    assert torch.allclose(total.mean(2, 3), (layers[0][0] + layers[1][0]).view(1, 2, 3, 5) / 10)
+
+
+def test_repeated_contexts_fold_back():
+    """A context beside a longer one is repeated; each copy of a token then holds its share of the probability."""
+    query, key = torch.randn(1, 4, 8), torch.randn(1, 7, 8)
+    alone = cross_attention_probabilities(query, key, 2)
+    repeated = cross_attention_probabilities(query, key.repeat(1, 3, 1), 2)
+    assert torch.allclose(fold_back(repeated, 7), alone, atol=1e-6)
+    with pytest.raises(ValueError, match="no multiple"):
+        fold_back(repeated, 8)
+
+
+@pytest.mark.parametrize(
+    ("latent", "resolution", "size"),
+    [((64, 64), 0, (16, 16)), ((128, 128), 0, (32, 32)), ((33, 47), 0, (9, 12)), ((8, 64), 0, (2, 16)), ((64, 96), 32, (32, 48)), ((1, 1), 0, (1, 1))],
+)
+def test_map_sizes(latent, resolution, size):
+    assert map_size(*latent, resolution) == size
+
+
+def test_an_impossible_resolution_names_the_possible_ones():
+    with pytest.raises(ValueError, match="64, 32, 16"):
+        map_size(64, 64, 20)
+
+
+def test_parts():
+    settings = StoreSettings(up=False)
+    assert settings.records("input")
+    assert not settings.records("output")
+    assert not settings.records("middle")
+
+
+def test_current_step_or_average():
+    words = WordMaps("x", ("x",))
+    words.add(0, torch.zeros(1, 2, 2, 1))
+    words.add(1, torch.ones(1, 2, 2, 1))
+    assert words.current(average=False).mean() == 1
+    assert words.current(average=True).mean() == 0.5
+
+
+PIECES = [(1, "a</w>"), (2, "t</w>"), (3, "-</w>"), (4, "shirt</w>"), (5, "sun"), (6, "glasses</w>"), (7, "a</w>")]
+
+
+def test_words_from_pieces():
+    prompt = prompt_of("a t-shirt sunglasses a", PIECES, 77)
+    assert prompt.words == ("a", "t", "-", "shirt", "sunglasses", "a")
+    assert prompt.columns == ((1,), (2,), (3,), (4,), (5, 6), (7,))
+
+
+def test_finding_words():
+    words = prompt_of("", PIECES, 77).words
+    assert positions_of(words, "") == (0, 1, 2, 3, 4, 5)
+    assert positions_of(words, "Sunglasses") == (4,)
+    assert positions_of(words, "t-shirt, sunglasses") == (1, 2, 3, 4)
+    assert positions_of(words, "a") == (0, 5)
+    with pytest.raises(ValueError, match="'hat' is not a word of the prompt; its words are: a, t, -, shirt, sunglasses, a"):
+        positions_of(words, "sunglasses hat")
+
+
+def test_words_sum_their_tokens():
+    maps = torch.rand(1, 2, 2, 77)
+    prompt = prompt_of("", PIECES, 77)
+    by_word = word_maps(maps, prompt)
+    assert torch.allclose(by_word[..., 4], maps[..., 5] + maps[..., 6])
+    assert torch.allclose(merge_words(by_word, (0, 4)), maps[..., [1, 5, 6]].sum(-1))
