@@ -1,11 +1,13 @@
-"""Test-side custom node: teaches ComfyUI's `CheckpointLoaderSimple` the small model's configuration. It adds no node."""
+"""Test-side custom nodes: teach `CheckpointLoaderSimple` the small model's configuration, and count network calls."""
 
+import sys
 from functools import partial
 
 import comfy.latent_formats
 import comfy.supported_models
 from comfy import sd1_clip, supported_models_base
 from comfy.model_base import ModelType
+from comfy.patcher_extension import WrappersMP
 
 CONTEXT_DIM = 64
 LATENT_CHANNELS = 4
@@ -31,7 +33,8 @@ UNET = {
 }
 
 TEXT_MODEL = {
-    "num_hidden_layers": 2,
+    # Word and place alone: with layers above them the padding learns to carry the whole prompt, and words then look nowhere.
+    "num_hidden_layers": 0,
     "hidden_size": CONTEXT_DIM,
     "num_attention_heads": 4,
     "intermediate_size": 4 * CONTEXT_DIM,
@@ -87,4 +90,40 @@ class SmallModel(supported_models_base.BASE):
 if not any(model.__name__ == SmallModel.__name__ for model in comfy.supported_models.models):
     comfy.supported_models.models.append(SmallModel)
 
-NODE_CLASS_MAPPINGS = {}
+class CountNetworkCalls:
+    """Passes a MODEL through; every call of its network counts, and GET /ledits_test/calls tells how many there were."""
+
+    calls = 0
+    CATEGORY = "LEDITS++/test"
+    FUNCTION = "count"
+    RETURN_TYPES = ("MODEL",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",)}}
+
+    def count(self, model):
+        model = model.clone()
+        model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "ledits_test", self._around)
+        return (model,)
+
+    @staticmethod
+    def _around(executor, *args, **kwargs):
+        CountNetworkCalls.calls += 1
+        return executor(*args, **kwargs)
+
+
+NODE_CLASS_MAPPINGS = {"LEDITS_TEST_CountNetworkCalls": CountNetworkCalls}
+
+
+def _serve_count() -> None:
+    from aiohttp import web
+    from server import PromptServer
+
+    @PromptServer.instance.routes.get("/ledits_test/calls")
+    async def calls(request):
+        return web.json_response({"calls": CountNetworkCalls.calls})
+
+
+if "server" in sys.modules and hasattr(sys.modules["server"].PromptServer, "instance"):
+    _serve_count()

@@ -1,0 +1,155 @@
+"""Capture, probe and extraction in the real ComfyUI."""
+
+import pytest
+import torch
+from in_comfy import run
+
+
+def sample(model, encode, positive="a red circle and a blue square", negative="a green square", cfg=4.0, seed=1):
+    import nodes
+
+    empty = {"samples": torch.zeros(1, 4, 32, 32)}
+    with torch.inference_mode():
+        return nodes.common_ksampler(model, seed, 4, cfg, "euler", "normal", encode(positive), encode(negative), empty)[0]
+
+
+def test_capture_changes_no_bit_of_a_plain_ksampler(model, encode):
+    patched, _ = run("LEDITS_AttentionStore", model=model)
+    assert torch.equal(sample(patched, encode)["samples"], sample(model, encode)["samples"])
+
+
+def test_the_captured_maps_are_the_networks_own(model, encode, clip):
+    """Against probabilities computed from what a module hook sees, layer by layer."""
+    import comfy.ldm.modules.attention as attention_module
+
+    patched, store = run("LEDITS_AttentionStore", model=model)
+    seen, hooks = [], []
+    for name, module in model.model.diffusion_model.named_modules():
+        if name.endswith("attn2") and not name.startswith("middle") and isinstance(module, attention_module.CrossAttention):
+            values = {}
+            hooks.append(module.to_q.register_forward_hook(lambda m, i, o, v=values: v.__setitem__("q", o)))
+
+            def finish(m, i, o, v=values, heads=module.heads):
+                if v["q"].shape[1] == 64:
+                    q, k = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (v["q"], o))
+                    seen.append(((q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5).softmax(-1))
+
+            hooks.append(module.to_k.register_forward_hook(finish))
+    try:
+        result = sample(patched, encode, cfg=1.0)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    maps = run("LEDITS_CaptureAttention", store=store, latent=result, clip=clip, text="a red circle and a blue square")[0].prompts[0]
+    layers = len(seen) // 4
+    assert layers == 5
+    for step in range(4):
+        known = torch.cat([layer[0] for layer in seen[step * layers : (step + 1) * layers]]).mean(0)[:, 1:8].view(8, 8, 7)
+        assert torch.allclose(maps.maps[step][0], known, atol=1e-5)
+
+
+def test_branches_are_told_apart(model, encode, clip):
+    patched, store = run("LEDITS_AttentionStore", model=model)
+    result = sample(patched, encode)
+    positive = run("LEDITS_CaptureAttention", store=store, latent=result, clip=clip, text="a red circle and a blue square")[0].prompts[0]
+    negative = run("LEDITS_CaptureAttention", store=store, latent=result, clip=clip, text="a green square", branch="negative")[0].prompts[0]
+    assert positive.words == ("a", "red", "circle", "and", "a", "blue", "square")
+    assert negative.words == ("a", "green", "square")
+    assert len(positive.maps) == len(negative.maps) == 4
+    swapped, other_store = run("LEDITS_AttentionStore", model=model)
+    result = sample(swapped, encode, positive="a green square", negative="a red circle and a blue square", cfg=1.0)
+    alone = run("LEDITS_CaptureAttention", store=other_store, latent=result, clip=clip, text="a green square")[0].prompts[0]
+    assert torch.allclose(alone.maps[0], negative.maps[0], atol=1e-5)
+
+
+def test_a_long_prompt_beside_a_short_one(model, encode, clip):
+    long = "a red circle and " * 20
+    patched, store = run("LEDITS_AttentionStore", model=model)
+    result = sample(patched, encode, positive="a red circle", negative=long)
+    beside = run("LEDITS_CaptureAttention", store=store, latent=result, clip=clip, text="a red circle")[0].prompts[0]
+    result = sample(patched, encode, positive="a red circle", cfg=1.0)
+    alone = run("LEDITS_CaptureAttention", store=store, latent=result, clip=clip, text="a red circle")[0].prompts[0]
+    assert torch.allclose(beside.maps[0], alone.maps[0], atol=1e-5)
+    result = sample(patched, encode, positive=long, negative="a red circle")
+    captured = run("LEDITS_CaptureAttention", store=store, latent=result, clip=clip, text=long)[0].prompts[0]
+    assert captured.words == tuple(long.split())
+
+
+def test_a_store_finds_the_run_by_its_picture(model, encode, clip):
+    patched, store = run("LEDITS_AttentionStore", model=model)
+    first, second = sample(patched, encode, seed=1), sample(patched, encode, seed=2)
+    text = "a red circle and a blue square"
+    maps = [run("LEDITS_CaptureAttention", store=store, latent=latent, clip=clip, text=text)[0].prompts[0].maps[-1] for latent in (first, second)]
+    assert not torch.equal(*maps)
+    with pytest.raises(ValueError, match="Capture Attention, input 'latent'"):
+        run("LEDITS_CaptureAttention", store=store, latent={"samples": first["samples"] + 1}, clip=clip, text=text)
+
+
+def test_an_edit_is_captured_by_its_concept(model, inversion, clip, concept):
+    patched, store = run("LEDITS_AttentionStore", model=model)
+    edited, attention, _ = run("LEDITS_Edit", model=patched, inversion=inversion, concepts=concept("a green circle"))
+    captured = run("LEDITS_CaptureAttention", store=store, latent=edited, clip=clip, text="a green circle")[0]
+    assert torch.equal(captured.prompts[0].mean(), attention.prompts[0].mean())
+
+
+def test_store_settings_shape_the_masks_of_an_edit(model, inversion, concept):
+    fine, _ = run("LEDITS_AttentionStore", model=model, resolution=16)
+    attention = run("LEDITS_Edit", model=fine, inversion=inversion, concepts=concept("a green circle"))[1]
+    assert attention.prompts[0].maps[0].shape[1:3] == (16, 16)
+    steady, _ = run("LEDITS_AttentionStore", model=model, average_steps=True)
+    masks = [run("LEDITS_Edit", model=m, inversion=inversion, concepts=concept("a green circle", mask_mode="attention"))[2] for m in (model, steady)]
+    assert masks[0].shape == masks[1].shape
+
+
+def test_an_earlier_occupant_of_the_slot_is_called_through(model, encode, clip):
+    def scaled(q, k, v, extra):
+        from comfy.ldm.modules.attention import optimized_attention
+
+        return 0.5 * optimized_attention(q, k, v, extra["n_heads"])
+
+    occupied = model.clone()
+    occupied.set_model_attn2_replace(scaled, "input", 5)
+    occupied.set_model_attn2_replace(scaled, "output", 0, 0)
+    patched, store = run("LEDITS_AttentionStore", model=occupied)
+    late = patched.clone()
+    late.set_model_attn2_replace(scaled, "output", 1)
+    plain = occupied.clone()
+    plain.set_model_attn2_replace(scaled, "output", 1)
+    assert torch.equal(sample(late, encode)["samples"], sample(plain, encode)["samples"])
+    assert not torch.equal(sample(late, encode)["samples"], sample(model, encode)["samples"])
+    assert run("LEDITS_CaptureAttention", store=store, latent=sample(late, encode), clip=clip, text="a red circle and a blue square")
+
+
+def test_probe_looks_once(calls, latent, clip):
+    counted, sizes = calls
+    attention = run("LEDITS_ProbeAttention", model=counted, latent=latent, clip=clip, text="a red circle")[0]
+    assert sizes == [1]
+    assert attention.prompts[0].words == ("a", "red", "circle")
+    again = run("LEDITS_ProbeAttention", model=counted, latent=latent, clip=clip, text="a red circle")[0]
+    assert torch.equal(attention.prompts[0].mean(), again.prompts[0].mean())
+
+
+def test_extraction(model, latent, clip, photo):
+    attention = run("LEDITS_ProbeAttention", model=model, latent=latent, clip=clip, text="a red circle")[0]
+    mask, heatmap = run("LEDITS_ExtractMask", attention=attention, words="circle", quantile=0.9)
+    assert mask.shape == (1, 256, 256)
+    assert heatmap.shape == (1, 256, 256, 3)
+    assert set(mask.unique().tolist()) == {0.0, 1.0}
+    assert mask.mean().item() == pytest.approx(7 / 64)
+    soft, _ = run("LEDITS_ExtractMask", attention=attention, binary=False, width=100, height=60)
+    assert soft.shape == (1, 60, 100)
+    assert len(soft.unique()) > 10
+    panels = run("LEDITS_Heatmap", image=photo, attention=attention)[0]
+    assert panels.shape[2] == 3 * 256
+
+
+def test_color_words_land_on_their_object(model, latent, clip, scene):
+    """The small model's own knowledge: 'blue' looks at the blue square more than at the rest, and 'red' at the red circle."""
+    import numpy as np
+
+    attention = run("LEDITS_ProbeAttention", model=model, latent=latent, clip=clip, text="a red circle and a blue square")[0].prompts[0]
+    maps = attention.mean()[0]
+    cells = [torch.from_numpy(mask.reshape(8, 32, 8, 32).mean((1, 3)).astype(np.float32)) for mask in scene.masks()]
+    red, blue = maps[..., attention.words.index("red")], maps[..., attention.words.index("blue")]
+    contrast = red / red.mean() - blue / blue.mean()
+    assert (contrast * cells[0]).sum() / cells[0].sum() > (contrast * cells[1]).sum() / cells[1].sum()

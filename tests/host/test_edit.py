@@ -1,0 +1,179 @@
+"""Inversion, replay and edits through the real ComfyUI's classes and the pack's nodes."""
+
+import copy
+
+import pytest
+import torch
+from in_comfy import run
+
+
+def difference(a, b):
+    return (a["samples"] - b["samples"]).abs().max().item()
+
+
+@pytest.mark.parametrize("scheduler", ["LEDITS", "karras", "sgm_uniform", "beta"])
+def test_no_concept_gives_the_photo_back_without_any_call(model, latent, encode, calls, scheduler):
+    import comfy.samplers
+
+    if scheduler == "LEDITS":
+        sigmas = run("LEDITS_Schedule", model=model, steps=5, skip=0.15)[0]
+    else:
+        sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), scheduler, 5)
+    counted, sizes = calls
+    inversion = run("LEDITS_Invert", model=counted, latent=latent, sigmas=sigmas, negative=encode(""))[0]
+    assert sizes == [1] * (len(sigmas) - 1)
+    edited, attention, mask = run("LEDITS_Edit", model=counted, inversion=inversion)
+    assert difference(edited, latent) < 1e-5
+    assert len(sizes) == len(sigmas) - 1
+    assert attention.prompts == ()
+    assert mask.sum() == 0
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+def test_a_source_prompt_replays_exactly_too(model, latent, sigmas, encode, calls, concept, cfg):
+    counted, sizes = calls
+    inputs = {"latent": latent, "sigmas": sigmas, "negative": encode(""), "positive": encode("a red circle"), "cfg": cfg}
+    inversion = run("LEDITS_Invert", model=counted, **inputs)[0]
+    assert sizes == [1 if cfg == 1 else 2] * 6
+    # An edit whose guidance is zero everywhere evaluates every prediction again, and still gives the photo.
+    nothing = concept("a green circle", mask=torch.zeros(1, 256, 256), warmup=0, mask_mode="none")
+    edited = run("LEDITS_Edit", model=model, inversion=inversion, concepts=nothing)[0]
+    assert difference(edited, latent) < 1e-4
+
+
+def test_an_edit_calls_the_network_only_where_it_acts(model, latent, sigmas, encode, calls, concept):
+    counted, sizes = calls
+    inversion = run("LEDITS_Invert", model=counted, latent=latent, sigmas=sigmas, negative=encode(""))[0]
+    sizes.clear()
+    concepts = concept("a green circle", warmup=3, concepts=concept("a red circle", direction="remove", warmup=2, cooldown=4))
+    run("LEDITS_Edit", model=counted, inversion=inversion, concepts=concepts)
+    # Steps 0 and 1: none. Step 2: the first concept alone, its base known. Step 3: base and both. Steps 4 and 5: base and the second.
+    assert sizes == [1, 3, 2, 2]
+
+
+def test_reuse_of_the_base_changes_nothing(model, inversion, concept):
+    concepts = concept("a green circle")
+    edited = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)[0]
+    other = model.clone()
+    other.model_options["something_of_another_pack"] = 1
+    assert difference(run("LEDITS_Edit", model=other, inversion=inversion, concepts=concepts)[0], edited) < 1e-4
+
+
+def test_outside_the_masks_the_early_path_is_kept(model, inversion, latent, concept):
+    mask = torch.zeros(1, 256, 256)
+    mask[:, 50:150, 40:130] = 1
+    # With only the last step edited nothing can spread through the network afterwards.
+    concepts = concept("a green circle", warmup=5, mask=mask, mask_mode="none")
+    edited = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)[0]
+    changed = (edited["samples"] - latent["samples"]).abs().amax(1)[0]
+    assert changed[7:18, 6:16].max() > 1e-3
+    assert changed[20:].max() < 1e-5
+    assert changed[:, 18:].max() < 1e-5
+
+
+@pytest.mark.parametrize("mode", ["none", "noise", "attention", "intersect"])
+def test_the_mask_shown_is_the_mask_used(model, inversion, latent, concept, mode):
+    concepts = concept("a green circle", warmup=5, mask_mode=mode)
+    edited, attention, mask = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)
+    assert mask.shape == (1, 256, 256)
+    changed = (edited["samples"] - latent["samples"]).abs().amax(1)[0] > 1e-5
+    assert torch.equal(changed, mask[0, ::8, ::8] > 0)
+    shares = {"none": 1.0, "noise": 205 / 1024, "attention": 13 * 16 / 1024}
+    if mode in shares:
+        assert mask.mean().item() == pytest.approx(shares[mode], abs=1e-4)
+    else:
+        assert 0 < mask.mean() < shares["noise"]
+    assert len(attention.prompts[0].maps) == (1 if mode in ("attention", "intersect") else 0)
+
+
+def test_the_same_seed_gives_the_same_picture_and_another_one_does_not(model, latent, sigmas, encode, inversion, concept):
+    concepts = concept("a green circle")
+    once, again = (run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)[0] for _ in range(2))
+    assert torch.equal(once["samples"], again["samples"])
+    other = run("LEDITS_Invert", model=model, latent=latent, sigmas=sigmas, negative=encode(""), seed=1)[0]
+    assert difference(run("LEDITS_Edit", model=model, inversion=other, concepts=concepts)[0], once) > 1e-3
+
+
+def test_equal_prompts_keep_their_own_maps(model, inversion, concept):
+    both = concept("a green circle", concepts=concept("a green circle", direction="remove", cooldown=4))
+    attention = run("LEDITS_Edit", model=model, inversion=inversion, concepts=both)[1]
+    assert [words.steps for words in attention.prompts] == [[2, 3], [2, 3, 4, 5]]
+
+
+def test_a_batch_equals_its_pictures_alone(model, vae, photo, sigmas, encode, concept):
+    pictures = torch.cat([photo, photo.flip(2)])
+    with torch.inference_mode():
+        latents = vae.encode(pictures)
+    concepts = concept("a green circle", mask_mode="none", scale=2.0)
+
+    def edit(samples):
+        inversion = run("LEDITS_Invert", model=model, latent={"samples": samples}, sigmas=sigmas, negative=encode(""))[0]
+        return run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)[0]["samples"]
+
+    together = edit(latents)
+    for place in range(2):
+        assert (edit(latents[place : place + 1]) - together[place]).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("size", [(33, 47), (8, 64)])
+def test_any_size(model, encode, sigmas, concept, size):
+    samples = torch.randn(2, 4, *size, generator=torch.Generator().manual_seed(0)) * 0.7
+    inversion = run("LEDITS_Invert", model=model, latent={"samples": samples}, sigmas=sigmas, negative=encode(""))[0]
+    edited, attention, mask = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle"))
+    assert edited["samples"].shape == samples.shape
+    assert mask.shape == (2, 8 * size[0], 8 * size[1])
+    assert attention.prompts[0].maps[0].shape[:3] == (2, -(-size[0] // 4), -(-size[1] // 4))
+    assert difference(run("LEDITS_Edit", model=model, inversion=inversion)[0], {"samples": samples}) < 1e-4
+
+
+def test_the_advanced_nodes_do_what_edit_does(model, inversion, concept):
+    from comfy_extras.nodes_custom_sampler import SamplerCustomAdvanced
+
+    concepts = concept("a green circle")
+    guider = run("LEDITS_MaskedGuider", model=model, inversion=inversion, concepts=concepts)[0]
+    sampler, sigmas, latent, noise = run("LEDITS_ReplaySampler", inversion=inversion)
+    with torch.inference_mode():
+        ours = SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas, latent).result[0]
+    assert torch.equal(ours["samples"], run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)[0]["samples"])
+
+
+def test_the_guider_works_under_a_stock_sampler(model, inversion, concept):
+    import comfy.samplers
+    from comfy_extras.nodes_custom_sampler import SamplerCustomAdvanced
+
+    guider = run("LEDITS_MaskedGuider", model=model, inversion=inversion, concepts=concept("a green circle"))[0]
+    _, sigmas, latent, noise = run("LEDITS_ReplaySampler", inversion=inversion)
+    with torch.inference_mode():
+        result = SamplerCustomAdvanced.execute(noise, guider, comfy.samplers.sampler_object("euler"), sigmas, latent).result[0]
+    assert torch.isfinite(result["samples"]).all()
+
+
+def test_a_noise_mask_on_the_latent_bounds_the_edit(model, latent, sigmas, encode, concept):
+    mask = torch.zeros(1, 256, 256)
+    mask[:, :, :128] = 1
+    bounded = latent | {"noise_mask": mask}
+    inversion = run("LEDITS_Invert", model=model, latent=bounded, sigmas=sigmas, negative=encode(""))[0]
+    edited = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle", mask_mode="none"))[0]
+    changed = (edited["samples"] - latent["samples"]).abs().amax((0, 1))
+    assert changed[:, 17:].max() < 1e-5
+    assert changed[:, :15].max() > 1e-2
+
+
+def test_nothing_is_left_on_the_model(model, inversion, concept):
+    before = copy.copy(model.model_options["transformer_options"]), {kind: dict(keys) for kind, keys in model.wrappers.items()}
+    run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle"))
+    assert (model.model_options["transformer_options"], {kind: dict(keys) for kind, keys in model.wrappers.items()}) == before
+
+
+def test_an_exception_in_mid_run_leaves_nothing_behind(model, inversion, concept):
+    good = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle"))[0]
+    broken = model.clone()
+
+    def fail(*args):
+        raise RuntimeError("another pack's patch failed")
+
+    broken.set_model_attn2_patch(fail)
+    with pytest.raises(RuntimeError, match="another pack's patch failed"):
+        run("LEDITS_Edit", model=broken, inversion=inversion, concepts=concept("a green circle"))
+    again = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle"))[0]
+    assert torch.equal(again["samples"], good["samples"])

@@ -1,0 +1,53 @@
+"""Every node says what it is and what turning each of its inputs does."""
+
+import pytest
+from in_comfy import nodes
+
+CONTRACT = {
+    "LEDITS_Schedule": (["model", "steps", "skip"], ["SIGMAS"]),
+    "LEDITS_Invert": (["model", "latent", "sigmas", "negative", "positive", "cfg", "seed"], ["LEDITS_INVERSION"]),
+    "LEDITS_Concept": (
+        ["clip", "text", "direction", "scale", "threshold", "mask_mode", "warmup", "cooldown", "words", "mask", "concepts"],
+        ["LEDITS_CONCEPTS"],
+    ),
+    "LEDITS_AttentionStore": (["model", "resolution", "up", "down", "mid", "average_steps"], ["MODEL", "LEDITS_STORE"]),
+    "LEDITS_CaptureAttention": (["store", "latent", "clip", "text", "branch"], ["LEDITS_ATTENTION"]),
+    "LEDITS_ProbeAttention": (["model", "latent", "clip", "text", "noise_level", "seed"], ["LEDITS_ATTENTION"]),
+    "LEDITS_ExtractMask": (["attention", "concept", "words", "smoothing", "quantile", "binary", "width", "height"], ["MASK", "IMAGE"]),
+    "LEDITS_MaskedGuider": (["model", "inversion", "concepts", "positive", "negative", "cfg"], ["GUIDER"]),
+    "LEDITS_ReplaySampler": (["inversion"], ["SAMPLER", "SIGMAS", "LATENT", "NOISE"]),
+    "LEDITS_Edit": (["model", "inversion", "concepts", "positive", "negative", "cfg"], ["LATENT", "LEDITS_ATTENTION", "MASK"]),
+    "LEDITS_Heatmap": (["image", "attention", "concept", "opacity"], ["IMAGE"]),
+}
+DEFAULTS = {
+    "LEDITS_Schedule": {"steps": 50, "skip": 0.15},
+    "LEDITS_Invert": {"cfg": 1.0, "seed": 0},
+    "LEDITS_Concept": {"direction": "add", "scale": 7.0, "threshold": 0.9, "mask_mode": "intersect", "warmup": 2, "cooldown": 0, "words": ""},
+    "LEDITS_AttentionStore": {"resolution": 0, "up": True, "down": True, "mid": False, "average_steps": False},
+    "LEDITS_CaptureAttention": {"branch": "positive"},
+    "LEDITS_ProbeAttention": {"noise_level": 0.5, "seed": 0},
+    "LEDITS_ExtractMask": {"concept": 0, "words": "", "smoothing": 0.7071, "quantile": 0.9, "binary": True, "width": 0, "height": 0},
+    "LEDITS_MaskedGuider": {"cfg": 0.0},
+    "LEDITS_Edit": {"cfg": 0.0},
+    "LEDITS_Heatmap": {"concept": 0, "opacity": 0.6},
+}
+
+
+@pytest.mark.parametrize("node_id", CONTRACT)
+def test_sockets_and_defaults_are_the_contract(node_id):
+    schema = nodes()[node_id].GET_SCHEMA()
+    inputs, outputs = CONTRACT[node_id]
+    assert [item.id for item in schema.inputs] == inputs
+    assert [item.get_io_type() for item in schema.outputs] == outputs
+    for name, default in DEFAULTS.get(node_id, {}).items():
+        assert next(item.default for item in schema.inputs if item.id == name) == default
+
+
+@pytest.mark.parametrize("node_id", CONTRACT)
+def test_everything_is_explained(node_id):
+    schema = nodes()[node_id].GET_SCHEMA()
+    assert schema.display_name.startswith("LEDITS++ ")
+    assert len(schema.description) > 40
+    assert schema.category.startswith("LEDITS++")
+    for item in [*schema.inputs, *schema.outputs]:
+        assert item.tooltip, f"{node_id}.{item.id} has no tooltip"

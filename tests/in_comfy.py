@@ -1,0 +1,59 @@
+"""The real ComfyUI inside this process: its classes, this pack as it loads packs, and the small checkpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+CHECKPOINT = CHECKOUT / "tests" / "small_model" / "ledits-tiny.safetensors"
+sys.path[:0] = [path for path in (str(CHECKOUT / "tests"), os.environ["COMFYUI_PATH"]) if path not in sys.path]
+
+import comfy.cli_args  # noqa: E402
+
+comfy.cli_args.args.cpu = True
+
+import comfy.sd  # noqa: E402
+import small_model.comfyui_node  # noqa: E402, F401
+import torch  # noqa: E402
+
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+
+@functools.cache
+def pack() -> ModuleType:
+    """This checkout, loaded the way ComfyUI loads a folder of custom_nodes."""
+    spec = importlib.util.spec_from_file_location("ledits_pack", CHECKOUT / "__init__.py", submodule_search_locations=[str(CHECKOUT)])
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["ledits_pack"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@functools.cache
+def nodes() -> dict[str, Any]:
+    """The pack's node classes by id."""
+    extension = asyncio.run(pack().comfy_entrypoint())
+    return {node.GET_SCHEMA().node_id: node for node in asyncio.run(extension.get_node_list())}
+
+
+def run(node_id: str, **inputs: Any) -> tuple[Any, ...]:
+    """Executes a node with its schema's defaults for whatever is not given."""
+    node = nodes()[node_id]
+    schema = node.GET_SCHEMA()
+    defaults = {item.id: item.default for item in schema.inputs if getattr(item, "default", None) is not None}
+    with torch.inference_mode():
+        return node.execute(**(defaults | inputs)).result
+
+
+def load_checkpoint(path: Path = CHECKPOINT) -> tuple[Any, Any, Any]:
+    """MODEL, CLIP and VAE, as CheckpointLoaderSimple gives them."""
+    return comfy.sd.load_checkpoint_guess_config(str(path), output_vae=True, output_clip=True)[:3]

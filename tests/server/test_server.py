@@ -1,0 +1,127 @@
+"""The real server over HTTP and the websocket."""
+
+import copy
+import io
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from comfy_server import CHECKOUT, ComfyServer, Interrupted, NodeFailed, PromptRefused
+from PIL import Image
+
+WORKFLOW = json.loads((CHECKOUT / "workflows" / "api" / "edit.json").read_text())
+NODE_IDS = [
+    "LEDITS_Schedule", "LEDITS_Invert", "LEDITS_Concept", "LEDITS_AttentionStore", "LEDITS_CaptureAttention", "LEDITS_ProbeAttention",
+    "LEDITS_ExtractMask", "LEDITS_MaskedGuider", "LEDITS_ReplaySampler", "LEDITS_Edit", "LEDITS_Heatmap",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("comfyui")
+    with ComfyServer(folder) as running:
+        shutil.copy(CHECKOUT / "workflows" / "two_shapes.png", folder / "input")
+        yield running
+
+
+def workflow(seed=0, steps=6, **changes):
+    """The shipped workflow with few steps; changes are given as node__input=value."""
+    graph = copy.deepcopy(WORKFLOW)
+    graph["5"]["inputs"]["steps"] = steps
+    graph["6"]["inputs"]["seed"] = seed
+    for place, value in changes.items():
+        node, name = place.split("__")
+        graph[node.removeprefix("n")]["inputs"][name] = value
+    return graph
+
+
+def picture(server, result, node="11"):
+    return np.asarray(Image.open(io.BytesIO(server.file(result["outputs"][node]["images"][0]))).convert("RGB"))
+
+
+def test_every_node_is_there_with_its_help(server):
+    info = server.get("/object_info")
+    for node_id in NODE_IDS:
+        assert info[node_id]["display_name"].startswith("LEDITS++")
+        assert info[node_id]["description"]
+        inputs = {**info[node_id]["input"].get("required", {}), **info[node_id]["input"].get("optional", {})}
+        assert all(options[1]["tooltip"] for options in inputs.values())
+        assert all(info[node_id]["output_tooltips"])
+    assert info["LEDITS_Invert"]["input"]["required"]["seed"][1]["control_after_generate"] == "fixed"
+
+
+def test_progress_and_previews_arrive_and_the_result_is_a_picture(server):
+    steps, previews = {}, []
+
+    def listen(message):
+        if isinstance(message, bytes):
+            previews.append(message)
+        elif message["type"] == "progress":
+            steps.setdefault(message["data"]["node"], []).append((message["data"]["value"], message["data"]["max"]))
+
+    result = server.run(workflow(seed=1), listen)
+    assert steps["6"][-1] == (6, 6)
+    assert steps["9"][-1] == (6, 6)
+    assert len(previews) >= 6
+    assert picture(server, result).shape == (256, 256, 3)
+    assert picture(server, result, "13").shape == (256, 256, 3)
+    assert set(np.unique(picture(server, result, "13"))) <= {0, 255}
+
+
+def test_the_same_prompt_runs_nothing_again_and_a_changed_concept_does_not_invert(server):
+    first = server.run(workflow(seed=2))
+    assert "6" in first["executed"]
+    again = server.run(workflow(seed=2))
+    assert again["executed"] == []
+    changed = server.run(workflow(seed=2, n8__scale=5.0))
+    assert "6" not in changed["executed"]
+    assert {"8", "9", "10", "11"} <= set(changed["executed"])
+    assert not np.array_equal(picture(server, changed), picture(server, first))
+
+
+@pytest.mark.parametrize(
+    ("changes", "node", "name"),
+    [({"n8__threshold": 1.5}, "8", "threshold"), ({"n5__skip": -1.0}, "5", "skip"), ({"n7__direction": "sideways"}, "7", "direction")],
+)
+def test_a_value_out_of_range_is_refused_by_name(server, changes, node, name):
+    with pytest.raises(PromptRefused) as refusal:
+        server.run(workflow(seed=3, **changes))
+    errors = refusal.value.errors["node_errors"][node]["errors"]
+    assert errors[0]["extra_info"]["input_name"] == name
+
+
+@pytest.mark.parametrize(
+    ("changes", "node", "message"),
+    [
+        ({"n8__text": ""}, "8", "LEDITS++ Concept, input 'text': is empty"),
+        ({"n8__words": "dog"}, "8", "input 'words': 'dog' is not a word of the prompt; its words are: a, green, circle"),
+        ({"n6__cfg": 4.0}, "6", "LEDITS++ Invert, input 'cfg': is 4"),
+    ],
+)
+def test_bad_input_comes_back_as_an_error_of_its_node(server, changes, node, message):
+    with pytest.raises(NodeFailed) as failure:
+        server.run(workflow(seed=4, **changes))
+    assert failure.value.data["node_id"] == node
+    assert message in failure.value.data["exception_message"]
+
+
+@pytest.mark.parametrize("node", ["6", "9"])
+def test_interrupting_stops_the_run_and_the_next_one_is_right(server, node):
+    good = picture(server, server.run(workflow(seed=5)))
+    pressed = threading.Event()
+
+    def listen(message):
+        at_work = isinstance(message, dict) and message["type"] == "progress" and message["data"]["node"] == node
+        if at_work and message["data"]["value"] >= 3 and not pressed.is_set():
+            pressed.set()
+            server.post("/interrupt", {})
+
+    # Another seed, or another scale, so that the node really runs.
+    changes = {"seed": 50, "steps": 40} if node == "6" else {"seed": 5, "steps": 6, "n8__scale": 3.5}
+    with pytest.raises(Interrupted):
+        server.run(workflow(**changes), listen)
+    assert pressed.is_set()
+    fresh = server.run(workflow(seed=5, n11__filename_prefix="again"))
+    assert np.array_equal(picture(server, fresh), good)
