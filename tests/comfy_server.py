@@ -58,9 +58,23 @@ class ComfyServer:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.log = self.folder / "server.log"
-        command = [sys.executable, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port), "--base-directory", str(self.folder)]
+        command = [
+            sys.executable,
+            "main.py",
+            "--cpu",
+            "--listen",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--base-directory",
+            str(self.folder),
+        ]
         command += ["--disable-api-nodes", "--preview-method", "latent2rgb", *self.options]
-        environment = os.environ | {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "HF_HUB_OFFLINE": "1", "NO_PROXY": "127.0.0.1"}
+        environment = os.environ | {
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+            "HF_HUB_OFFLINE": "1",
+            "NO_PROXY": "127.0.0.1",
+        }
         with open(self.log, "a") as log:
             # A session of its own, so that Ctrl-C reaches this program alone and it stops the server in order.
             self.process = subprocess.Popen(

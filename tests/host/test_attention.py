@@ -79,7 +79,10 @@ def test_a_store_finds_the_run_by_its_picture(model, encode, clip):
     patched, store = run("LEDITS_AttentionStore", model=model)
     first, second = sample(patched, encode, seed=1), sample(patched, encode, seed=2)
     text = "a red circle and a blue square"
-    maps = [run("LEDITS_CaptureAttention", store=store, latent=latent, clip=clip, text=text)[0].prompts[0].maps[-1] for latent in (first, second)]
+    maps = [
+        run("LEDITS_CaptureAttention", store=store, latent=latent, clip=clip, text=text)[0].prompts[0].maps[-1]
+        for latent in (first, second)
+    ]
     assert not torch.equal(*maps)
     with pytest.raises(ValueError, match="Capture Attention, input 'latent'"):
         run("LEDITS_CaptureAttention", store=store, latent={"samples": first["samples"] + 1}, clip=clip, text=text)
@@ -97,7 +100,10 @@ def test_store_settings_shape_the_masks_of_an_edit(model, inversion, concept):
     attention = run("LEDITS_Edit", model=fine, inversion=inversion, concepts=concept("a green circle"))[1]
     assert attention.prompts[0].maps[0].shape[1:3] == (16, 16)
     steady, _ = run("LEDITS_AttentionStore", model=model, average_steps=True)
-    masks = [run("LEDITS_Edit", model=m, inversion=inversion, concepts=concept("a green circle", mask_mode="attention"))[2] for m in (model, steady)]
+    masks = [
+        run("LEDITS_Edit", model=m, inversion=inversion, concepts=concept("a green circle", mask_mode="attention"))[2]
+        for m in (model, steady)
+    ]
     assert masks[0].shape == masks[1].shape
 
 

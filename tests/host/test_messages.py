@@ -17,7 +17,11 @@ CASES = {
     "empty text": ("LEDITS_Concept", {"text": "  "}, r"LEDITS\+\+ Concept, input 'text': is empty"),
     "missing word": ("LEDITS_Concept", {"text": "a red circle", "words": "hat"}, r"input 'words': 'hat' is not a word.*a, red, circle"),
     "cooldown before warmup": ("LEDITS_Concept", {"text": "a", "warmup": 5, "cooldown": 3}, r"input 'cooldown': is 3.*warmup 5"),
-    "rising sigmas": ("LEDITS_Invert", {"sigmas": torch.tensor([1.0, 2.0, 0.0])}, r"LEDITS\+\+ Invert, input 'sigmas': .*must fall.*entry 0 is 1 and entry 1 is 2"),
+    "rising sigmas": (
+        "LEDITS_Invert",
+        {"sigmas": torch.tensor([1.0, 2.0, 0.0])},
+        r"LEDITS\+\+ Invert, input 'sigmas': .*must fall.*entry 0 is 1 and entry 1 is 2",
+    ),
     "one sigma": ("LEDITS_Invert", {"sigmas": torch.tensor([1.0])}, "at least two"),
     "empty latent": ("LEDITS_Invert", {"latent": {"samples": torch.zeros(1, 4, 8, 8)}}, "input 'latent': is empty"),
     "channels": ("LEDITS_Invert", {"latent": {"samples": torch.ones(1, 16, 8, 8)}}, "has 16 channels, but this model works on 4"),
@@ -57,7 +61,9 @@ def test_no_cross_attention(blocks_only, latent, clip, inversion, concept):
         run("LEDITS_Edit", model=blocks_only, inversion=inversion, concepts=concept("a red circle"))
 
 
-@pytest.mark.parametrize(("shape", "message"), [((1, 100, 256), "is 256x100 pixels, but the picture is 256x256"), ((3, 256, 256), "3 masks for 1 pictures")])
+@pytest.mark.parametrize(
+    ("shape", "message"), [((1, 100, 256), "is 256x100 pixels, but the picture is 256x256"), ((3, 256, 256), "3 masks for 1 pictures")]
+)
 def test_a_mask_that_does_not_fit(model, inversion, concept, shape, message):
     with pytest.raises(ValueError, match=message):
         run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a red circle", mask=torch.ones(shape)))
@@ -73,7 +79,11 @@ def test_a_latent_or_sigmas_that_are_not_the_inversions(model, inversion, concep
     guider = run("LEDITS_MaskedGuider", model=model, inversion=inversion, concepts=concept("a red circle"))[0]
     sampler, sigmas, _, _ = run("LEDITS_ReplaySampler", inversion=inversion)
     for samples, levels, message in (
-        (torch.ones(1, 4, 16, 16), sigmas, "the latent is 1 x 4 channels x 16 x 16 cells, but the inversion holds 1 x 4 channels x 32 x 32"),
+        (
+            torch.ones(1, 4, 16, 16),
+            sigmas,
+            "the latent is 1 x 4 channels x 16 x 16 cells, but the inversion holds 1 x 4 channels x 32 x 32",
+        ),
         (torch.ones(2, 4, 32, 32), sigmas, "the latent is 2 x"),
         (torch.ones(1, 4, 32, 32), sigmas[1:], "not the inversion's"),
     ):

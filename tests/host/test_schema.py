@@ -22,7 +22,15 @@ CONTRACT = {
 DEFAULTS = {
     "LEDITS_Schedule": {"steps": 50, "skip": 0.15},
     "LEDITS_Invert": {"cfg": 1.0, "seed": 0},
-    "LEDITS_Concept": {"direction": "add", "scale": 7.0, "threshold": 0.9, "mask_mode": "intersect", "warmup": 2, "cooldown": 0, "words": ""},
+    "LEDITS_Concept": {
+        "direction": "add",
+        "scale": 7.0,
+        "threshold": 0.9,
+        "mask_mode": "intersect",
+        "warmup": 2,
+        "cooldown": 0,
+        "words": "",
+    },
     "LEDITS_AttentionStore": {"resolution": 0, "up": True, "down": True, "mid": False, "average_steps": False},
     "LEDITS_CaptureAttention": {"branch": "positive"},
     "LEDITS_ProbeAttention": {"noise_level": 0.5, "seed": 0},

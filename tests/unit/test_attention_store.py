@@ -34,7 +34,14 @@ def test_repeated_contexts_fold_back():
 
 @pytest.mark.parametrize(
     ("latent", "resolution", "size"),
-    [((64, 64), 0, (16, 16)), ((128, 128), 0, (32, 32)), ((33, 47), 0, (9, 12)), ((8, 64), 0, (2, 16)), ((64, 96), 32, (32, 48)), ((1, 1), 0, (1, 1))],
+    [
+        ((64, 64), 0, (16, 16)),
+        ((128, 128), 0, (32, 32)),
+        ((33, 47), 0, (9, 12)),
+        ((8, 64), 0, (2, 16)),
+        ((64, 96), 32, (32, 48)),
+        ((1, 1), 0, (1, 1)),
+    ],
 )
 def test_map_sizes(latent, resolution, size):
     assert map_size(*latent, resolution) == size

@@ -42,7 +42,9 @@ def test_smoothing_keeps_constants_and_mirrors_borders():
     assert smooth(torch.rand(1, 1, 2), 3.0).shape == (1, 1, 2)
 
 
-@pytest.mark.parametrize(("cells", "quantile", "count"), [((16, 16), 0.8, 52), ((16, 16), 0.9, 26), ((64, 64), 0.8, 820), ((64, 64), 0.9, 410)])
+@pytest.mark.parametrize(
+    ("cells", "quantile", "count"), [((16, 16), 0.8, 52), ((16, 16), 0.9, 26), ((64, 64), 0.8, 820), ((64, 64), 0.9, 410)]
+)
 def test_how_many_cells_pass(cells, quantile, count):
     maps = torch.randperm(cells[0] * cells[1], generator=torch.Generator().manual_seed(0)).view(1, *cells).float()
     assert above_quantile(maps, quantile).sum() == count

@@ -29,7 +29,13 @@ def test_sigmas_are_the_models_own_and_end_in_zero():
 
 @pytest.mark.parametrize(
     ("levels", "message"),
-    [([1.0], "at least two"), ([1.0, 1.0], "must fall"), ([1.0, 2.0], "must fall"), ([1.0, float("nan")], "finite"), ([1.0, -1.0], "not negative")],
+    [
+        ([1.0], "at least two"),
+        ([1.0, 1.0], "must fall"),
+        ([1.0, 2.0], "must fall"),
+        ([1.0, float("nan")], "finite"),
+        ([1.0, -1.0], "not negative"),
+    ],
 )
 def test_refuses_what_cannot_be_walked(levels, message):
     with pytest.raises(ValueError, match=message):

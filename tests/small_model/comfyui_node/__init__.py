@@ -90,6 +90,7 @@ class SmallModel(supported_models_base.BASE):
 if not any(model.__name__ == SmallModel.__name__ for model in comfy.supported_models.models):
     comfy.supported_models.models.append(SmallModel)
 
+
 class CountNetworkCalls:
     """Passes a MODEL through; every call of its network counts, and GET /ledits_test/calls tells how many there were."""
 
