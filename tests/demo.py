@@ -21,9 +21,9 @@ from safetensors.numpy import load
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from comfy_server import CHECKOUT, ComfyServer  # noqa: E402
-from small_model.drawings import PALETTE, Item, Scene  # noqa: E402
-from small_model.see import nearest_colour  # noqa: E402
+from comfy_server import CHECKOUT, ComfyServer
+from small_model.drawings import PALETTE, Item, Scene
+from small_model.see import nearest_colour
 
 SCENE = Scene((Item("red", "circle", 84, 100, 46), Item("blue", "square", 186, 168, 44)), background_seed=7)
 EDITED_OBJECT, ASKED_COLOUR = 0, "green"

@@ -15,7 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from comfy_server import ComfyServer  # noqa: E402
+from comfy_server import ComfyServer
 
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 WIDTH, COLUMN, GAP, TITLE, ROW = 300, 360, 40, 40, 26

@@ -71,7 +71,7 @@ def test_a_mask_that_does_not_fit(model, inversion, concept, shape, message):
 
 def test_an_impossible_map_resolution(model, inversion, concept):
     patched, _ = run("LEDITS_AttentionStore", model=model, resolution=20)
-    with pytest.raises(ValueError, match="Attention Store, input 'resolution': resolution is 20.*32, 16, 8"):
+    with pytest.raises(ValueError, match=r"Attention Store, input 'resolution': resolution is 20.*32, 16, 8"):
         run("LEDITS_Edit", model=patched, inversion=inversion, concepts=concept("a red circle"))
 
 

@@ -84,3 +84,11 @@ def stored_state_dict(autoencoder: Autoencoder, width: int = WIDTH) -> dict[str,
         return F.pad(weight, widths)
 
     return {key: pad(weight) for key, weight in autoencoder.state_dict().items()}
+
+
+def from_stored_state_dict(stored: dict[str, Tensor], channels: int, width: int = WIDTH) -> Autoencoder:
+    """The narrow autoencoder back from TAESD's stored layout."""
+    autoencoder = Autoencoder(channels, width)
+    own = autoencoder.state_dict()
+    autoencoder.load_state_dict({key: stored[key][tuple(slice(size) for size in weight.shape)].float() for key, weight in own.items()})
+    return autoencoder.eval()

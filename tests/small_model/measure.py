@@ -18,9 +18,10 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from in_comfy import load_checkpoint  # noqa: E402
-from small_model.drawings import Scene, random_scene  # noqa: E402
-from small_model.see import look  # noqa: E402
+from in_comfy import load_checkpoint
+
+from small_model.drawings import Scene, random_scene
+from small_model.see import look
 
 SEED = 977
 BATCH = 25

@@ -1,6 +1,6 @@
 """Trains the small text-to-image model on the CPU and writes one checkpoint.
 
-    python tests/small_model/train.py --work DIR [--minutes 100] [--threads 2]
+    python tests/small_model/train.py --work DIR [--minutes 100] [--threads 2] [--from CHECKPOINT]
 
 Draws pictures, trains the autoencoder, encodes the pictures, then trains text encoder and UNet together (v-prediction):
 first on close-ups of one object, a quarter of the work a sample, where words and shapes are learnt; then on whole pictures.
@@ -26,7 +26,7 @@ from torch.nn import functional as F
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from small_model.autoencoder import Autoencoder, stored_state_dict  # noqa: E402
+from small_model.autoencoder import Autoencoder, from_stored_state_dict, stored_state_dict  # noqa: E402
 from small_model.drawings import SIZE, Item, Scene, random_scene  # noqa: E402
 
 View = Callable[[Tensor, Scene, np.random.Generator], tuple[Tensor, str]]
@@ -259,6 +259,20 @@ def export(path: Path, autoencoder: Autoencoder, mean: dict[str, Tensor]) -> Non
     print(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB", flush=True)
 
 
+def trained(path: Path) -> tuple[Autoencoder, dict[str, Tensor]]:
+    """The autoencoder and the denoiser's weights of an exported checkpoint, to train on from."""
+    from small_model.comfyui_node import LATENT_CHANNELS
+
+    weights = load_file(path)
+    vae, unet, text = "first_stage_model.", "model.diffusion_model.", "cond_stage_model.transformer.text_model."
+    autoencoder = from_stored_state_dict(
+        {key.removeprefix(vae): value for key, value in weights.items() if key.startswith(vae)}, LATENT_CHANNELS
+    )
+    mean = {f"unet.{key.removeprefix(unet)}": value.float() for key, value in weights.items() if key.startswith(unet)}
+    mean |= {f"text.{key.removeprefix(text)}": value.float() for key, value in weights.items() if key.startswith(text)}
+    return autoencoder, mean
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for pictures, latents and resumable state")
@@ -266,6 +280,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=DIFFUSION_STEPS, help="diffusion training steps")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop the diffusion stage after this long; run again to go on")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--from", dest="start", type=Path, help="train on from this checkpoint instead of from scratch")
     parser.add_argument("--output", type=Path, default=CHECKPOINT)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -275,11 +290,13 @@ def main() -> None:
     comfy.cli_args.args.cpu = True
 
     pictures = draw(arguments.work, arguments.pictures, arguments.threads)
-    autoencoder = train_autoencoder(arguments.work, pictures)
+    autoencoder, mean = trained(arguments.start) if arguments.start else (train_autoencoder(arguments.work, pictures), None)
     latents = encode(arguments.work, autoencoder, pictures)
     print(f"latents: mean {latents.mean():.3f}, standard deviation {latents.std():.3f}", flush=True)
     torch.manual_seed(SEED + 1)
     model = Denoiser()
+    if mean is not None:
+        model.load_state_dict(mean)
     close_ups = train_diffusion(arguments.work / "close-ups.pt", model, latents, close_up, CLOSE_UP_STEPS, CLOSE_UP_BATCH)
     model.load_state_dict(close_ups.mean)
     training = train_diffusion(
