@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,10 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from small_model.autoencoder import Autoencoder, from_stored_state_dict, stored_state_dict  # noqa: E402
-from small_model.drawings import SIZE, Item, Scene, random_scene  # noqa: E402
+from small_model.drawings import SIZE, Item, Scene, cells, random_scene  # noqa: E402
 
-View = Callable[[Tensor, Scene, np.random.Generator], tuple[Tensor, str]]
-"""Takes a latent and its scene, returns what a training step sees of it, with its caption."""
+Viewer = Callable[[Tensor, Scene, np.random.Generator], "View"]
+"""Takes a latent and its scene, returns what a training step sees of it."""
 
 CHECKPOINT = HERE / "ledits-tiny.safetensors"
 PICTURES = 5000
@@ -38,6 +39,7 @@ AUTOENCODER_STEPS, AUTOENCODER_BATCH, CROP = 900, 8, 96
 CLOSE_UP_STEPS, CLOSE_UP_BATCH, CLOSE_UP = 3000, 32, 16
 DIFFUSION_STEPS, DIFFUSION_BATCH = 4000, 16
 EMPTY_CAPTION, PARTIAL_CAPTION = 0.1, 0.25
+ATTENTION_WEIGHT = 0.1
 SEED = 20240611
 
 
@@ -163,7 +165,6 @@ class Denoiser(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         import comfy.ops
-        from comfy.ldm.modules.attention import attention_pytorch
         from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
         from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -179,44 +180,103 @@ class Denoiser(torch.nn.Module):
             if name.endswith(("out_layers.3.weight", "out_layers.3.bias", "proj_out.weight", "proj_out.bias")) or name.startswith("out.2."):
                 torch.nn.init.zeros_(parameter)
         self.text = CLIPTextModel(CLIPTextConfig(**TEXT_MODEL))
-        self._options = {"optimized_attention_override": lambda _, *args, **kwargs: attention_pytorch(*args, **kwargs)}
 
-    def forward(self, x: Tensor, timesteps: Tensor, tokens: Tensor) -> Tensor:
+    def forward(self, x: Tensor, timesteps: Tensor, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The velocity, and each layer's cross-attention probabilities as [B, cells, tokens], mean over heads."""
+        from comfy.ldm.modules.attention import attention_pytorch
+
+        layers: list[Tensor] = []
+
+        def attend(query: Tensor, key: Tensor, value: Tensor, extra: dict) -> Tensor:
+            q, k, v = (part.unflatten(-1, (extra["n_heads"], -1)).transpose(1, 2) for part in (query, key, value))
+            probabilities = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
+            layers.append(probabilities.mean(1))
+            return (probabilities @ v).transpose(1, 2).flatten(2)
+
+        blocks = [(part, number) for part, count in (("input", 20), ("middle", 1), ("output", 20)) for number in range(count)]
+        options = {
+            "optimized_attention_override": lambda _, *args, **kwargs: attention_pytorch(*args, **kwargs),
+            "patches_replace": {"attn2": dict.fromkeys(blocks, attend)},
+        }
         unique, rows = tokens.unique(dim=0, return_inverse=True)
         context = self.text(unique).last_hidden_state[rows]
-        return self.unet(x, timesteps, context, transformer_options=dict(self._options))
+        return self.unet(x, timesteps, context, transformer_options=options), layers
 
 
-def caption(items: list[Item], rng: np.random.Generator) -> str:
-    """The objects' words in a random order; sometimes only one of them, sometimes nothing."""
+@dataclass(frozen=True)
+class View:
+    """What one row of a training step sees.
+
+    Attributes:
+        latent: [4, h, w].
+        items: the objects that the caption names, in its order.
+        regions: for each of them the share of each cell that it covers, [items, h, w].
+    """
+
+    latent: Tensor
+    items: tuple[Item, ...]
+    regions: Tensor
+
+    @property
+    def caption(self) -> str:
+        return Scene(self.items, 0).caption
+
+
+def named(items: list[Item], rng: np.random.Generator) -> list[Item]:
+    """The objects that a caption names, in a random order; sometimes only one of them, sometimes none."""
     if rng.random() < EMPTY_CAPTION:
-        return ""
+        return []
     items = [items[i] for i in rng.permutation(len(items))]
-    if rng.random() < PARTIAL_CAPTION:
-        items = items[:1]
-    return " and ".join(item.phrase for item in items)
+    return items[:1] if rng.random() < PARTIAL_CAPTION else items
 
 
-def whole_picture(latent: Tensor, scene: Scene, rng: np.random.Generator) -> tuple[Tensor, str]:
-    return latent, caption(list(scene.items), rng)
+def view_of(latent: Tensor, items: list[Item], left: int, top: int, side: int) -> View:
+    """A square window of the latent."""
+    rows, columns = slice(top, top + side), slice(left, left + side)
+    regions = torch.from_numpy(np.array([cells(item, latent.shape[-1]) for item in items], np.float32).reshape(-1, *latent.shape[1:]))
+    return View(latent[:, rows, columns], tuple(items), regions[:, rows, columns])
 
 
-def close_up(latent: Tensor, scene: Scene, rng: np.random.Generator) -> tuple[Tensor, str]:
-    """A window of the latent that holds one object whole (or, in an empty scene, any window) and that object's words."""
-    cells = latent.shape[-1]
+def whole_picture(latent: Tensor, scene: Scene, rng: np.random.Generator) -> View:
+    return view_of(latent, named(list(scene.items), rng), 0, 0, latent.shape[-1])
+
+
+def close_up(latent: Tensor, scene: Scene, rng: np.random.Generator) -> View:
+    """A window that holds one object whole, with that object's words; any window of an empty scene."""
+    side = latent.shape[-1]
     if not scene.items:
-        left, top = rng.integers(0, cells - CLOSE_UP + 1, size=2)
-        return latent[:, top : top + CLOSE_UP, left : left + CLOSE_UP], ""
+        left, top = rng.integers(0, side - CLOSE_UP + 1, size=2)
+        return view_of(latent, [], left, top, CLOSE_UP)
     item = scene.items[rng.integers(len(scene.items))]
     left, top = (
-        rng.integers(max(0, math.ceil((centre + item.radius) / 8) - CLOSE_UP), min(cells - CLOSE_UP, int((centre - item.radius) / 8)) + 1)
+        rng.integers(max(0, math.ceil((centre + item.radius) / 8) - CLOSE_UP), min(side - CLOSE_UP, int((centre - item.radius) / 8)) + 1)
         for centre in (item.x, item.y)
     )
-    return latent[:, top : top + CLOSE_UP, left : left + CLOSE_UP], caption([item], rng)
+    return view_of(latent, named([item], rng), left, top, CLOSE_UP)
+
+
+def attention_loss(layers: list[Tensor], views: list[View], weights: Tensor) -> Tensor:
+    """How far the words of an object look from its region: cross-entropy over cells, mean over layers and objects.
+
+    Large checkpoints learn by themselves that words look at what they name; a model of this size leaves it to chance.
+
+    Args:
+        layers: cross-attention probabilities, [B, cells, tokens], mean over heads.
+        weights: [B]; how much of each row's picture the noise leaves to see.
+    """
+    losses = []
+    for layer in layers:
+        for row, view in enumerate(views):
+            for place, region in enumerate(view.regions):
+                first = 2 + 4 * place  # "a COLOUR SHAPE and a COLOUR SHAPE", after the start token
+                looking = layer[row, :, first : first + 2].sum(-1).clamp(1e-4, 1 - 1e-4)
+                target = F.adaptive_avg_pool2d(region[None], math.isqrt(len(looking))).flatten()
+                losses.append(weights[row] * F.binary_cross_entropy(looking, target))
+    return torch.stack(losses).mean() if losses else weights.new_zeros(())
 
 
 def train_diffusion(
-    path: Path, model: Denoiser, latents: Tensor, view: View, steps: int, batch: int, minutes: float = math.inf
+    path: Path, model: Denoiser, latents: Tensor, look: Viewer, steps: int, batch: int, minutes: float = math.inf
 ) -> Training:
     from comfy.sd1_clip import SDTokenizer
 
@@ -231,15 +291,16 @@ def train_diffusion(
     while not training.finished and time.monotonic() < deadline:
         rng = np.random.default_rng((SEED, 2, training.step))
         generator = torch.Generator().manual_seed(SEED + training.step)
-        views = [view(latents[row], scenes[row], rng) for row in rng.integers(len(latents), size=batch)]
-        x0 = torch.stack([latent for latent, _ in views])
-        tokens = torch.tensor([[token for token, _ in tokenizer.tokenize_with_weights(words)[0]] for _, words in views])
+        views = [look(latents[row], scenes[row], rng) for row in rng.integers(len(latents), size=batch)]
+        x0 = torch.stack([view.latent for view in views])
+        tokens = torch.tensor([[token for token, _ in tokenizer.tokenize_with_weights(view.caption)[0]] for view in views])
         # Evenly spread over the batch, with more of the high noise where colour and place are decided.
         share = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
         t = (999.999 * (1 - share**1.3)).long()
         noise = torch.randn(x0.shape, generator=generator)
         a, s = alpha[t].view(-1, 1, 1, 1), sigma[t].view(-1, 1, 1, 1)
-        training.update(F.mse_loss(model(a * x0 + s * noise, t, tokens), a * noise - s * x0))
+        velocity, layers = model(a * x0 + s * noise, t, tokens)
+        training.update(F.mse_loss(velocity, a * noise - s * x0) + ATTENTION_WEIGHT * attention_loss(layers, views, alphas[t].float()))
     training.save()
     return training
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from small_model.autoencoder import Autoencoder, from_stored_state_dict, stored_state_dict
-from small_model.drawings import PALETTE, RADIUS, SHAPES, SIZE, Item, Scene, random_scene
+from small_model.drawings import PALETTE, RADIUS, SHAPES, SIZE, Item, Scene, cells, coverage, random_scene
 from small_model.see import look, nearest_colour, shape_of
 
 
@@ -40,6 +40,13 @@ def test_shapes_are_told_apart_when_their_outline_wavers(shape):
 
     wavering = ndimage.gaussian_filter(region + ndimage.gaussian_filter(noise, 4) * 3, 3) > 0.5
     assert shape_of(wavering) == shape
+
+
+def test_cells_agree_with_the_drawing(scenes):
+    for item in scenes[1].items:
+        exact = coverage(item).reshape(32, 8, 32, 8).mean((1, 3))
+        assert np.abs(cells(item) - exact).max() < 0.4
+        assert np.abs(cells(item) - exact).mean() < 0.02
 
 
 def test_captions_name_every_object(scenes):
