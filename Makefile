@@ -10,7 +10,7 @@ test:   ## every test that needs no GPU
 	$(IN_HOST) -m ruff check .
 	$(IN_HOST) -m pytest tests $(ARGS)
 
-train:  ## train the small model (hours on a CPU; resumes where it stopped)
+train:  ## train the small model: make train ARGS="--work DIR" (hours on a CPU; resumes where it stopped)
 	$(IN_HOST) tests/small_model/train.py $(ARGS)
 
 measure: ## score the small model and draw its contact sheets under output/

@@ -19,6 +19,8 @@ from comfy_server import ComfyServer
 
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 WIDTH, COLUMN, GAP, TITLE, ROW = 300, 360, 40, 40, 26
+PREVIEWS = ("LEDITS_Invert", "LEDITS_Edit")
+"""Nodes that grow while they run, by the preview they show."""
 
 
 def is_widget(spec: list[Any]) -> bool:
@@ -64,7 +66,7 @@ def ui_workflow(api: dict[str, Any], info: dict[str, Any], notes: list[str]) -> 
         height += 260 if definition["output_node"] or node["class_type"] == "LoadImage" else 0
         column = _depth(api, key)
         top = columns.get(column, 0.0)
-        columns[column] = top + height + GAP + TITLE
+        columns[column] = top + height + GAP + TITLE + (260 if node["class_type"] in PREVIEWS else 0)
         nodes[key] = {
             "id": int(key), "type": node["class_type"], "title": node["_meta"]["title"], "pos": [column * COLUMN, top], "size": [WIDTH, height],
             "flags": {}, "order": order, "mode": 0, "inputs": inputs, "outputs": outputs,
