@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .attention_store import fold_back
+
 WORD_END = "</w>"
 """CLIP's byte-pair vocabulary marks the last piece of a word so."""
 
@@ -73,7 +75,12 @@ def positions_of(words: tuple[str, ...], wanted: str) -> tuple[int, ...]:
 
 
 def word_maps(maps: Tensor, prompt: Prompt) -> Tensor:
-    """Sums the columns of each word's tokens: [..., prompt.length] to [..., words]."""
+    """Sums the columns of each word's tokens: [..., columns] to [..., words].
+
+    Raises:
+        ValueError: the columns are neither the prompt's nor whole repetitions of them.
+    """
+    maps = fold_back(maps, prompt.length)
     return torch.stack([maps[..., list(columns)].sum(-1) for columns in prompt.columns], -1)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..ledits.attention_store import WordMaps, fold_back
+from ..ledits.attention_store import WordMaps
 from ..ledits.tokens import Prompt, word_maps
+from . import checks
 from .comfyui.store import KEPT_RUNS, AttentionStore, Run
 from .comfyui.text import tokenize
 from .comfyui.types import Attention, AttentionSocket, StoreSocket
@@ -52,8 +53,7 @@ class CaptureAttention(io.ComfyNode):
                 "and the store's model to that sampler; if both are so, change the sampler's seed to run it again",
             )
         prompt = tokenize(clip, text)
-        if not prompt.words:
-            raise LeditsInputError(NODE, "text", "has no words" if not text.strip() else "was encoded by a text encoder that is not CLIP")
+        checks.has_words(NODE, prompt, "has no words")
         words = _edited_concept(run, prompt) or _branch(run, prompt, branch)
         cell = latent.get("downscale_ratio_spacial") or 8
         return io.NodeOutput(Attention((words,), samples.shape[-2] * cell, samples.shape[-1] * cell))
@@ -85,7 +85,7 @@ def _branch(run: Run, prompt: Prompt, branch: str) -> WordMaps:
     words = WordMaps(prompt.text, prompt.words)
     for step, maps in enumerate(entries[0]):
         try:
-            words.add(step, word_maps(fold_back(maps, prompt.length), prompt))
+            words.add(step, word_maps(maps, prompt))
         except (ValueError, IndexError) as error:
             raise LeditsInputError(
                 NODE, "text", f"does not fit what was recorded ({error}): write the prompt exactly as it was sampled with"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..ledits.attention_store import map_size
 from ..ledits.schedule import check_falling
+from ..ledits.tokens import Prompt
 from .comfyui.model import has_cross_attention, is_flow, pixels_per_cell
 from .comfyui.store import settings_of
 from .comfyui.types import Base, Concept, Conditioning, PictureInversion
@@ -67,6 +68,12 @@ def base(node: str, value: Base) -> None:
             "cfg",
             f"is {value.cfg:g}, which has no effect without a prompt: connect 'positive' with a description of the photo, or set cfg to 1",
         )
+
+
+def has_words(node: str, prompt: Prompt, if_empty: str) -> None:
+    """Refuses a text whose words cannot be found in attention maps."""
+    if not prompt.words:
+        raise LeditsInputError(node, "text", "was encoded by a text encoder that is not CLIP" if prompt.text.strip() else if_empty)
 
 
 def cross_attention(node: str, model: ModelPatcher, why: str) -> None:

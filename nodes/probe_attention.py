@@ -8,7 +8,7 @@ import latent_preview
 import torch
 from comfy_api.latest import io
 
-from ..ledits.attention_store import StoreSettings, WordMaps, fold_back
+from ..ledits.attention_store import WordMaps
 from ..ledits.tokens import word_maps
 from . import checks
 from .comfyui.model import pixels_per_cell
@@ -16,7 +16,6 @@ from .comfyui.samplers import LookSampler
 from .comfyui.store import AttentionStore, patched, settings_of
 from .comfyui.text import encode, tokenize
 from .comfyui.types import Attention, AttentionSocket
-from .errors import LeditsInputError
 
 NODE = "LEDITS++ Probe Attention"
 
@@ -66,15 +65,9 @@ class ProbeAttention(io.ComfyNode):
         checks.cross_attention(NODE, model, "words look nowhere in it")
         checks.map_resolution(NODE, model, *samples.shape[-2:])
         prompt = tokenize(clip, text)
-        if not prompt.words:
-            raise LeditsInputError(
-                NODE,
-                "text",
-                "is empty: write the words to look for" if not text.strip() else "was encoded by a text encoder that is not CLIP",
-            )
+        checks.has_words(NODE, prompt, "is empty: write the words to look for")
 
-        settings = settings_of(model)
-        store = AttentionStore(StoreSettings(settings.resolution, settings.up, settings.down, settings.mid))
+        store = AttentionStore(settings_of(model))
         guider = comfy.samplers.CFGGuider(patched(model, store))
         guider.inner_set_conds({"positive": encode(clip, text)})
         sigma = model.get_model_object("model_sampling").percent_to_sigma(1.0 - noise_level)
@@ -88,6 +81,6 @@ class ProbeAttention(io.ComfyNode):
             seed=seed,
         )
         maps = next(iter(store.find(found).maps.values()))
-        words = WordMaps(text, prompt.words, [0], [word_maps(fold_back(maps[0], prompt.length), prompt)])
+        words = WordMaps(text, prompt.words, [0], [word_maps(maps[0], prompt)])
         cell = pixels_per_cell(model)
         return io.NodeOutput(Attention((words,), samples.shape[-2] * cell, samples.shape[-1] * cell))

@@ -11,7 +11,6 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...ledits.attention_store import fold_back
 from ...ledits.guidance import concept_guidance, first_active_step, guidance_mask, guided
 from ...ledits.tokens import merge_words, word_maps
 from .capture import KEY, Recorder, capturing
@@ -181,7 +180,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
                 "Allow more parts or another resolution in the Attention Store node, or use mask_mode 'noise'."
             )
         record = self._record.words[number]
-        record.add(step, word_maps(fold_back(maps, concept.prompt.length), concept.prompt))
+        record.add(step, word_maps(maps, concept.prompt))
         return merge_words(record.current(self.settings.average_steps), concept.words)
 
 

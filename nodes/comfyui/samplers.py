@@ -15,7 +15,7 @@ from .guider import KNOWN_BASE, MaskedGuider
 
 
 class InversionSampler(comfy.samplers.Sampler):
-    """Walks a picture's inversion and leaves it in `result`; returns the walk's last state."""
+    """Walks a picture's inversion and leaves it in `result`; returns the picture as it was."""
 
     result: Inversion
 
