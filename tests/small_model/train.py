@@ -1,16 +1,18 @@
 """Trains the small text-to-image model on the CPU and writes one checkpoint.
 
-    python tests/small_model/train.py --work DIR [--minutes 100] [--threads 2] [--from CHECKPOINT]
+    python tests/small_model/train.py --work DIR [--processes 2] [--from CHECKPOINT]
 
 Draws pictures, trains the autoencoder, encodes the pictures, then trains text encoder and UNet together (v-prediction):
 first on close-ups of one object, a quarter of the work a sample, where words and shapes are learnt; then on whole pictures.
-Every stage is seeded and resumes from `--work`; a finished stage is not run again.
+Every stage is seeded and resumes from `--work`; a finished stage is not run again. Each process has one thread and its share
+of every batch, which on a CPU is about twice as fast as one process with as many threads.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -21,8 +23,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional as F
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -36,8 +39,10 @@ Viewer = Callable[[Tensor, Scene, np.random.Generator], "View"]
 CHECKPOINT = HERE / "ledits-tiny.safetensors"
 PICTURES = 5000
 AUTOENCODER_STEPS, AUTOENCODER_BATCH, CROP = 900, 8, 96
-CLOSE_UP_STEPS, CLOSE_UP_BATCH, CLOSE_UP = 3000, 32, 16
-DIFFUSION_STEPS, DIFFUSION_BATCH = 4000, 16
+CLOSE_UP_STEPS, CLOSE_UP = 3000, 16
+DIFFUSION_STEPS = 4000
+BATCH = 32
+HIGH_NOISE = 2.2
 EMPTY_CAPTION, PARTIAL_CAPTION = 0.1, 0.25
 ATTENTION_WEIGHT = 0.1
 SEED = 20240611
@@ -72,6 +77,20 @@ def to_tensor(pictures: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pictures)).movedim(-1, 1).float() / 255
 
 
+def is_first() -> bool:
+    """Whether this process is the one that reports and saves."""
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def average_gradients(module: torch.nn.Module) -> None:
+    """The mean over all processes, so that each takes the same step."""
+    if distributed.is_initialized():
+        gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+        vector = parameters_to_vector(gradients)
+        distributed.all_reduce(vector)
+        vector_to_parameters(vector / distributed.get_world_size(), gradients)
+
+
 class Training:
     """Optimiser, schedule, moving average and resumption of one stage."""
 
@@ -98,6 +117,7 @@ class Training:
             group["lr"] = max(rate, self.rate * 0.01)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        average_gradients(self.module)
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
@@ -105,14 +125,14 @@ class Training:
         for key, value in self.module.state_dict().items():
             self.mean[key].lerp_(value, 1 - window)
         self.losses.append(loss.item())
-        if self.step % 50 == 0 or self.finished:
+        if is_first() and (self.step % 50 == 0 or self.finished):
             pace = (time.monotonic() - self.started) / (self.step - self.first)
             print(
                 f"{self.path.stem}: step {self.step}/{self.steps}, loss {np.mean(self.losses[-50:]):.5f}, {pace:.2f} s a step, "
                 f"{pace * (self.steps - self.step) / 60:.0f} min left",
                 flush=True,
             )
-        if self.step % 250 == 0 or self.finished:
+        if is_first() and (self.step % 250 == 0 or self.finished):
             self.save()
 
     def save(self) -> None:
@@ -275,9 +295,7 @@ def attention_loss(layers: list[Tensor], views: list[View], weights: Tensor) -> 
     return torch.stack(losses).mean() if losses else weights.new_zeros(())
 
 
-def train_diffusion(
-    path: Path, model: Denoiser, latents: Tensor, look: Viewer, steps: int, batch: int, minutes: float = math.inf
-) -> Training:
+def train_diffusion(path: Path, model: Denoiser, latents: Tensor, look: Viewer, steps: int) -> Training:
     from comfy.sd1_clip import SDTokenizer
 
     tokenizer = SDTokenizer()
@@ -285,24 +303,44 @@ def train_diffusion(
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
     alphas = (1 - betas).cumprod(0)
     alpha, sigma = alphas.sqrt().float(), (1 - alphas).sqrt().float()
+    mine = slice(distributed.get_rank(), None, distributed.get_world_size())
 
     training = Training(path, model, steps, 1.2e-3, average=0.995)
-    deadline = time.monotonic() + 60 * minutes
-    while not training.finished and time.monotonic() < deadline:
+    while not training.finished:
         rng = np.random.default_rng((SEED, 2, training.step))
         generator = torch.Generator().manual_seed(SEED + training.step)
-        views = [look(latents[row], scenes[row], rng) for row in rng.integers(len(latents), size=batch)]
+        rows = [(row, np.random.default_rng(seed)) for row, seed in rng.integers((len(latents), 2**63), size=(BATCH, 2))]
+        views = [look(latents[row], scenes[row], own) for row, own in rows[mine]]
         x0 = torch.stack([view.latent for view in views])
         tokens = torch.tensor([[token for token, _ in tokenizer.tokenize_with_weights(view.caption)[0]] for view in views])
-        # Evenly spread over the batch, with more of the high noise where colour and place are decided.
-        share = (torch.arange(batch) + torch.rand(batch, generator=generator)) / batch
-        t = (999.999 * (1 - share**1.3)).long()
-        noise = torch.randn(x0.shape, generator=generator)
+        # Evenly spread over the batch, most of it at the high noise: only there do colour, place and shape come from the words;
+        # at lower noise the picture itself shows them.
+        share = (torch.arange(BATCH) + torch.rand(BATCH, generator=generator)) / BATCH
+        t = (999.999 * (1 - share**HIGH_NOISE)).long()[mine]
+        noise = torch.randn((BATCH, *x0.shape[1:]), generator=generator)[mine]
         a, s = alpha[t].view(-1, 1, 1, 1), sigma[t].view(-1, 1, 1, 1)
         velocity, layers = model(a * x0 + s * noise, t, tokens)
         training.update(F.mse_loss(velocity, a * noise - s * x0) + ATTENTION_WEIGHT * attention_loss(layers, views, alphas[t].float()))
-    training.save()
     return training
+
+
+def train_denoiser(rank: int, processes: int, work: Path, latents: Tensor, close_up_steps: int, steps: int, start: Path | None) -> None:
+    """One process of the training; what it reaches lies in `work` afterwards."""
+    import comfy.cli_args
+
+    comfy.cli_args.args.cpu = True
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{work / 'meeting-point'}", rank=rank, world_size=processes)
+    torch.manual_seed(SEED + 1)
+    model = Denoiser()
+    if start:
+        model.load_state_dict(trained(start)[1])
+    if close_up_steps:
+        close_ups = train_diffusion(work / "close-ups.pt", model, latents, close_up, close_up_steps)
+        model.load_state_dict(close_ups.mean)
+    train_diffusion(work / "diffusion.pt", model, latents, whole_picture, steps)
+    distributed.destroy_process_group()
 
 
 def export(path: Path, autoencoder: Autoencoder, mean: dict[str, Tensor]) -> None:
@@ -338,32 +376,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for pictures, latents and resumable state")
     parser.add_argument("--pictures", type=int, default=PICTURES)
-    parser.add_argument("--steps", type=int, default=DIFFUSION_STEPS, help="diffusion training steps")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop the diffusion stage after this long; run again to go on")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--close-up-steps", type=int, default=CLOSE_UP_STEPS)
+    parser.add_argument("--steps", type=int, default=DIFFUSION_STEPS, help="steps on whole pictures")
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--from", dest="start", type=Path, help="train on from this checkpoint instead of from scratch")
     parser.add_argument("--output", type=Path, default=CHECKPOINT)
     arguments = parser.parse_args()
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(arguments.threads)
+    work = arguments.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(arguments.processes)
     import comfy.cli_args
 
     comfy.cli_args.args.cpu = True
 
-    pictures = draw(arguments.work, arguments.pictures, arguments.threads)
-    autoencoder, mean = trained(arguments.start) if arguments.start else (train_autoencoder(arguments.work, pictures), None)
-    latents = encode(arguments.work, autoencoder, pictures)
+    pictures = draw(work, arguments.pictures, arguments.processes)
+    autoencoder = trained(arguments.start)[0] if arguments.start else train_autoencoder(work, pictures)
+    latents = encode(work, autoencoder, pictures)
     print(f"latents: mean {latents.mean():.3f}, standard deviation {latents.std():.3f}", flush=True)
-    torch.manual_seed(SEED + 1)
-    model = Denoiser()
-    if mean is not None:
-        model.load_state_dict(mean)
-    close_ups = train_diffusion(arguments.work / "close-ups.pt", model, latents, close_up, CLOSE_UP_STEPS, CLOSE_UP_BATCH)
-    model.load_state_dict(close_ups.mean)
-    training = train_diffusion(
-        arguments.work / "diffusion.pt", model, latents, whole_picture, arguments.steps, DIFFUSION_BATCH, arguments.minutes
+    (work / "meeting-point").unlink(missing_ok=True)
+    torch.multiprocessing.spawn(
+        train_denoiser,
+        (arguments.processes, work, latents, arguments.close_up_steps, arguments.steps, arguments.start),
+        nprocs=arguments.processes,
     )
-    export(arguments.output, autoencoder, training.mean)
+    export(arguments.output, autoencoder, torch.load(work / "diffusion.pt", weights_only=True)["mean"])
 
 
 if __name__ == "__main__":
