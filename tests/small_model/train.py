@@ -96,7 +96,7 @@ class Training:
 
     def __init__(self, path: Path, module: torch.nn.Module, steps: int, rate: float, average: float):
         self.path, self.module, self.steps, self.rate, self.average = path, module, steps, rate, average
-        self.optimiser = torch.optim.AdamW(module.parameters(), rate, betas=(0.9, 0.99), weight_decay=1e-3)
+        self.optimiser = torch.optim.AdamW(module.parameters(), rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
         self.mean = {key: value.detach().clone() for key, value in module.state_dict().items()}
         self.step, self.losses, self.started = 0, [], time.monotonic()
         if path.exists():

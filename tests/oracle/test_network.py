@@ -1,0 +1,38 @@
+"""The two worlds hold the same network."""
+
+import pytest
+import torch
+from in_comfy import CHECKPOINT
+from networks import SD15_SHAPE
+from safetensors.torch import load_file
+from small_model.comfyui_node import UNET
+
+from oracle.twin import diffusers_unet, to_diffusers
+
+
+@pytest.mark.parametrize("timestep", [1, 400, 999])
+def test_the_random_network_predicts_the_same_noise(reference_unet, model, timestep):
+    generator = torch.Generator().manual_seed(timestep)
+    x = torch.randn((2, 4, 32, 48), generator=generator)
+    context = torch.randn((2, 77, SD15_SHAPE["context_dim"]), generator=generator)
+    with torch.inference_mode():
+        theirs = reference_unet(x, timestep, context).sample
+        ours = model.model.diffusion_model(x, torch.full((2,), timestep), context)
+    assert theirs.std() > 0.1
+    error = (theirs - ours).abs().max().item()
+    assert error < 1e-5, error
+
+
+def test_the_small_checkpoint_predicts_the_same_in_diffusers():
+    """Its levels are of unequal length, which the translation of names must get right."""
+    from in_comfy import load_checkpoint
+
+    prefix = "model.diffusion_model."
+    weights = {key.removeprefix(prefix): value.float() for key, value in load_file(CHECKPOINT).items() if key.startswith(prefix)}
+    theirs = diffusers_unet(UNET | {"adm_in_channels": None})
+    theirs.load_state_dict(to_diffusers(weights, UNET))
+    ours = load_checkpoint()[0].model.diffusion_model
+    x, context = torch.randn(1, 4, 32, 32), torch.randn(1, 77, UNET["context_dim"])
+    with torch.inference_mode():
+        a, b = theirs(x, 500, context).sample, ours(x, torch.full((1,), 500), context)
+    assert (a - b).abs().max() < 1e-5 * a.std()
