@@ -82,6 +82,7 @@ class Invert(io.ComfyNode):
             samples,
             sampler,
             sigmas,
+            denoise_mask=latent.get("noise_mask"),  # inpainting models predict with it
             callback=callback,
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=seed,

@@ -13,7 +13,10 @@ STEPS = 12
 def walk(scheduler, levels, seed=0):
     """Every step of the scheduler from its own states with random predictions, beside ours from the same states; relative differences."""
     generator = torch.Generator().manual_seed(seed)
-    draw = lambda: torch.randn((1, 4, 16, 16), generator=generator, dtype=torch.float64)
+
+    def draw():
+        return torch.randn((1, 4, 16, 16), generator=generator, dtype=torch.float64)
+
     x, earlier, errors = draw(), None, []
     for i, t in enumerate(scheduler.timesteps):
         denoised, noise = draw(), draw()

@@ -16,7 +16,7 @@ def diffusers_unet(unet: dict[str, Any]) -> UNet2DConditionModel:
     levels = len(unet["channel_mult"])
     blocks = list(unet["num_res_blocks"])
     depths = iter(unet["transformer_depth"])
-    attends = [any([next(depths) for _ in range(count)]) for count in blocks]
+    attends = [max(next(depths) for _ in range(count)) > 0 for count in blocks]
     return UNet2DConditionModel(
         sample_size=unet["image_size"],
         in_channels=unet["in_channels"],
