@@ -54,6 +54,7 @@ def run(node_id: str, **inputs: Any) -> tuple[Any, ...]:
         return node.execute(**(defaults | inputs)).result
 
 
-def load_checkpoint(path: Path = CHECKPOINT) -> tuple[Any, Any, Any]:
-    """MODEL, CLIP and VAE, as CheckpointLoaderSimple gives them."""
-    return comfy.sd.load_checkpoint_guess_config(str(path), output_vae=True, output_clip=True)[:3]
+def load_checkpoint(path: Path = CHECKPOINT, dtype: torch.dtype | None = None) -> tuple[Any, Any, Any]:
+    """MODEL, CLIP and VAE, as CheckpointLoaderSimple gives them; `dtype` is that of the UNet's weights."""
+    options = {} if dtype is None else {"dtype": dtype}
+    return comfy.sd.load_checkpoint_guess_config(str(path), output_vae=True, output_clip=True, model_options=options)[:3]

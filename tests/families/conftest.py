@@ -1,0 +1,1 @@
+import in_comfy  # noqa: F401 (ComfyUI must be set to the CPU before the tests import anything of it)

@@ -1,0 +1,37 @@
+"""The demo cleans up after itself."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+DEMO = Path(__file__).resolve().parents[1] / "demo.py"
+
+
+def test_ctrl_c_stops_the_server_and_leaves_nothing(tmp_path):
+    demo = subprocess.Popen(
+        [sys.executable, str(DEMO)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        start_new_session=True,
+        # A test run in the background hands on an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        line = next(line for line in demo.stdout if "is up" in line)
+        assert "running" in line
+        servers = [process for process in psutil.Process(demo.pid).children(recursive=True) if "main.py" in " ".join(process.cmdline())]
+        assert len(servers) == 1
+        os.killpg(demo.pid, signal.SIGINT)
+        rest = demo.communicate(timeout=120)[0]
+    finally:
+        demo.kill()
+    assert demo.returncode == 130
+    assert "Traceback" not in rest
+    assert not psutil.pid_exists(servers[0].pid)
+    assert list(tmp_path.glob("ledits-demo-*")) == []
