@@ -1,7 +1,7 @@
 PYTHON ?= python3
 IN_HOST = $(PYTHON) tests/environment/prepare.py
 
-.PHONY: demo test lint train measure
+.PHONY: demo test lint train measure quality tune
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) tests/demo.py
@@ -15,3 +15,9 @@ train:  ## train the small model: make train ARGS="--work DIR" (hours on a CPU; 
 
 measure: ## score the small model and draw its contact sheets under output/
 	$(IN_HOST) tests/small_model/measure.py $(ARGS)
+
+quality: ## score masks and edits on drawn pictures beside diffusers'; resumes; make quality QUICK=1 for a few of each kind
+	$(IN_HOST) tests/quality/run.py $(if $(QUICK),--quick) $(ARGS)
+
+tune:   ## find the settings that quality uses, on pictures of their own: make tune ARGS="--kinds shape"
+	$(IN_HOST) tests/quality/tune.py $(ARGS)
