@@ -6,9 +6,10 @@ IN_HOST = $(PYTHON) tests/environment/prepare.py
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) tests/demo.py
 
-test:   ## every test that needs no GPU
+test:   ## every test that needs no GPU; make test ARGS="-k mask" for some of them, on the newest ComfyUI alone
 	$(IN_HOST) -m ruff check .
 	$(IN_HOST) -m pytest tests $(ARGS)
+	$(if $(ARGS),,LEDITS_HOST=oldest $(IN_HOST) -m pytest tests/host tests/server)
 
 train:  ## train the small model: make train ARGS="--work DIR" (hours on a CPU; resumes where it stopped)
 	$(IN_HOST) tests/small_model/train.py $(ARGS)

