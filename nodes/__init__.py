@@ -9,6 +9,7 @@ from .edit import Edit
 from .guidance import MaskedGuider
 from .heatmap import Heatmap
 from .inversion import Invert
+from .inversion_file import LoadInversion, SaveInversion
 from .masks import ExtractMask
 from .probe_attention import ProbeAttention
 from .replay import ReplaySampler
@@ -26,4 +27,6 @@ NODES: list[type[io.ComfyNode]] = [
     Heatmap,
     MaskedGuider,
     ReplaySampler,
+    SaveInversion,
+    LoadInversion,
 ]

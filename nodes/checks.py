@@ -11,6 +11,8 @@ from torch import Tensor
 from ..ledits.attention_store import map_size
 from ..ledits.schedule import check_falling
 from ..ledits.tokens import Prompt
+from .comfyui.capture import KEY
+from .comfyui.fingerprint import family, fingerprint
 from .comfyui.model import has_cross_attention, is_flow, pixels_per_cell
 from .comfyui.store import settings_of
 from .comfyui.types import Base, Concept, Conditioning, PictureInversion
@@ -94,9 +96,12 @@ def edit(node: str, model: ModelPatcher, inversion: PictureInversion, concepts: 
     """Refuses concepts that cannot be applied to this inversion with this model."""
     original = inversion.walk.original
     channels = model.get_model_object("latent_format").latent_channels
-    if original.shape[1] != channels or noise_kind(node, model) != inversion.walk.flow:
+    made_with, connected = inversion.fingerprint.family, family(model)
+    if original.shape[1] != channels or noise_kind(node, model) != inversion.walk.flow or made_with != connected:
         raise LeditsInputError(
-            node, "inversion", "was made with another kind of model than the one connected: invert again with this model"
+            node,
+            "inversion",
+            f"was made with another kind of model ({made_with}) than the one connected ({connected}): invert again with this model",
         )
     height, width = original.shape[-2:]
     for number, concept in enumerate(concepts, 1):
@@ -115,6 +120,29 @@ def edit(node: str, model: ModelPatcher, inversion: PictureInversion, concepts: 
                     "found in the attention: choose mask_mode 'noise' or 'none'",
                 )
         _user_mask(node, number, concept, original, pixels_per_cell(model))
+
+
+def origin(model: ModelPatcher, inversion: PictureInversion) -> str | None:
+    """What a user should know of a loaded inversion beside this model; None for one that was made in this process."""
+    if inversion.network is not None:
+        return None
+    known, connected = inversion.fingerprint, fingerprint(model, KEY)
+    if known.checkpoint is None or connected.checkpoint is None:
+        return (
+            "The weights of this checkpoint, or of the one that made the loaded inversion, cannot be compared. "
+            "If they are not the same, the photo is not kept exactly outside the masks."
+        )
+    if known.checkpoint != connected.checkpoint:
+        return (
+            "Warning: the loaded inversion was made with another checkpoint, or another precision of this one. "
+            "The photo is not kept exactly outside the masks. Load the checkpoint that made it, or invert again."
+        )
+    if known.changes is None or known.changes != connected.changes:
+        return (
+            "The loaded inversion was made with this checkpoint, but other nodes changed it then or change it now. "
+            "If those are not the same (LoRA, sampling), the photo is not kept exactly outside the masks."
+        )
+    return "The loaded inversion was made with this checkpoint."
 
 
 def _user_mask(node: str, number: int, concept: Concept, original: Tensor, cell: int) -> None:

@@ -9,7 +9,9 @@ import torch
 from comfy_api.latest import io
 
 from ..ledits.masks import upsample
+from . import checks
 from .comfyui.model import pixels_per_cell
+from .comfyui.notice import notice
 from .comfyui.samplers import ReplaySampler
 from .comfyui.types import Attention, AttentionSocket, ConceptsSocket, EditRecord, InversionSocket, PictureInversion
 from .guidance import base_inputs, guider_of
@@ -32,7 +34,7 @@ class Edit(io.ComfyNode):
                     "model",
                     tooltip="The checkpoint that inverted the photo. Through LEDITS++ Attention Store, its settings shape the masks.",
                 ),
-                InversionSocket.Input("inversion", tooltip="From LEDITS++ Invert."),
+                InversionSocket.Input("inversion", tooltip="From LEDITS++ Invert or Load Inversion."),
                 ConceptsSocket.Input(
                     "concepts", optional=True, tooltip="The changes to make. Unconnected: the photo comes back as it was, without any work."
                 ),
@@ -48,12 +50,14 @@ class Edit(io.ComfyNode):
                     tooltip="The mask that each concept's last step used: one for each concept and photo, concept by concept.",
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, model, inversion: PictureInversion, concepts=(), positive=None, negative=None, cfg: float = 0.0) -> io.NodeOutput:
         record = EditRecord.of(concepts)
         guider = guider_of(NODE, model, inversion, concepts, positive, negative, cfg, record)
+        origin = checks.origin(model, inversion)
         walk, latent = inversion.walk, inversion.latent
         samples = guider.sample(
             torch.zeros_like(latent["samples"]),
@@ -74,4 +78,9 @@ class Edit(io.ComfyNode):
         masks = [(nothing if mask is None else mask.expand(batch, 1, height, width)).to(device)[:, 0] for mask in record.masks] or [
             nothing[:, 0]
         ]
-        return io.NodeOutput(latent | {"samples": samples.to(device)}, attention, upsample(torch.cat(masks), height * cell, width * cell))
+        return io.NodeOutput(
+            latent | {"samples": samples.to(device)},
+            attention,
+            upsample(torch.cat(masks), height * cell, width * cell),
+            ui=notice(cls, origin) if origin else None,
+        )

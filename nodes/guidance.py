@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from . import checks
 from .comfyui.guider import MaskedGuider as Guider
+from .comfyui.notice import notice
 from .comfyui.types import Concept, ConceptsSocket, InversionSocket, PictureInversion, overridden
 
 NODE = "LEDITS++ Masked Guider"
@@ -59,15 +60,18 @@ class MaskedGuider(io.ComfyNode):
             search_aliases=["ledits", "guider", "semantic guidance"],
             inputs=[
                 io.Model.Input("model", tooltip="The checkpoint that inverted the photo, with whatever else is patched onto it."),
-                InversionSocket.Input("inversion", tooltip="From LEDITS++ Invert."),
+                InversionSocket.Input("inversion", tooltip="From LEDITS++ Invert or Load Inversion."),
                 ConceptsSocket.Input(
                     "concepts", optional=True, tooltip="The changes to make. Unconnected: the photo comes back as it was."
                 ),
                 *base_inputs(),
             ],
             outputs=[io.Guider.Output(display_name="guider", tooltip="For SamplerCustomAdvanced.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, model, inversion: PictureInversion, concepts=(), positive=None, negative=None, cfg: float = 0.0) -> io.NodeOutput:
-        return io.NodeOutput(guider_of(NODE, model, inversion, concepts, positive, negative, cfg))
+        guider = guider_of(NODE, model, inversion, concepts, positive, negative, cfg)
+        origin = checks.origin(model, inversion)
+        return io.NodeOutput(guider, ui=notice(cls, origin) if origin else None)

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from . import checks
 from .comfyui.capture import KEY
+from .comfyui.fingerprint import fingerprint
 from .comfyui.guider import MaskedGuider
 from .comfyui.model import NetworkIdentity
 from .comfyui.samplers import InversionSampler
@@ -87,4 +88,6 @@ class Invert(io.ComfyNode):
             disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
             seed=seed,
         )
-        return io.NodeOutput(PictureInversion(sampler.result, latent, base, NetworkIdentity.of(model, KEY), seed))
+        return io.NodeOutput(
+            PictureInversion(sampler.result, latent, base, seed, fingerprint(model, KEY), network=NetworkIdentity.of(model, KEY))
+        )

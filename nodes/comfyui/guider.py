@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ...ledits.guidance import concept_guidance, first_active_step, guidance_mask, guided
 from ...ledits.tokens import merge_words, word_maps
 from .capture import KEY, Recorder, capturing
-from .model import NetworkIdentity
+from .fingerprint import is_network_of
 from .store import remember_edits, settings_of, without_run
 from .types import Base, Concept, EditRecord, PictureInversion
 
@@ -78,7 +78,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
     def knows_base(self) -> bool:
         """Whether the inversion's base predictions are this guider's too."""
         inversion = self.inversion
-        return inversion is not None and self.base is inversion.base and inversion.network == NetworkIdentity.of(self.model_patcher, KEY)
+        return inversion is not None and self.base is inversion.base and is_network_of(inversion, self.model_patcher, KEY)
 
     def inner_sample(self, noise: Tensor, latent_image: Tensor, device: torch.device, *args: Any, **kwargs: Any) -> Tensor:
         self._record = self._observer or EditRecord.of(self.concepts)

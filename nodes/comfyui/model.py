@@ -64,11 +64,18 @@ class NetworkIdentity:
 
     @classmethod
     def of(cls, model: ModelPatcher, own_key: str) -> NetworkIdentity:
-        options = dict(model.model_options, wrappers=model.wrappers, object_patches=model.object_patches, hook_patches=model.hook_patches)
-        return cls(id(model.model), model.patches_uuid, tuple(_leaves(options, own_key)))
+        plain = int | float | str | bool | None
+        found = ((path, value if isinstance(value, plain) else id(value)) for path, value in options(model, own_key))
+        return cls(id(model.model), model.patches_uuid, tuple(found))
 
 
-def _leaves(value: Any, own_key: str, path: tuple = ()) -> Iterator[tuple]:
+def options(model: ModelPatcher, own_key: str) -> Iterator[tuple[tuple, Any]]:
+    """Everything set on a MODEL beside its weights and their patches: each value with the keys that lead to it."""
+    found = dict(model.model_options, wrappers=model.wrappers, object_patches=model.object_patches, hook_patches=model.hook_patches)
+    return _leaves(found, own_key)
+
+
+def _leaves(value: Any, own_key: str, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
     if isinstance(value, dict):
         for key, inner in value.items():
             if key != own_key:
@@ -77,4 +84,4 @@ def _leaves(value: Any, own_key: str, path: tuple = ()) -> Iterator[tuple]:
         for place, inner in enumerate(value):
             yield from _leaves(inner, own_key, (*path, place))
     else:
-        yield path, value if isinstance(value, int | float | str | bool | None) else id(value)
+        yield path, value

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...ledits.attention_store import WordMaps
 from ...ledits.guidance import Edit
 from ...ledits.inversion import Inversion
+from ...ledits.inversion_file import NetworkFingerprint
 from ...ledits.masks import OFFICIAL_SMOOTHING
 from ...ledits.tokens import Prompt
 from .model import NetworkIdentity
@@ -35,13 +36,18 @@ class Base:
 
 @dataclass(frozen=True)
 class PictureInversion:
-    """LEDITS_INVERSION: the inversion of one LATENT and the base it replays with."""
+    """LEDITS_INVERSION: the inversion of one LATENT and the base it replays with.
+
+    Attributes:
+        network: the MODEL that made it; None when it comes from a file, where only the fingerprint is left.
+    """
 
     walk: Inversion
     latent: dict[str, Any]
     base: Base
-    network: NetworkIdentity
     seed: int
+    fingerprint: NetworkFingerprint
+    network: NetworkIdentity | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ CONTRACT = {
     "LEDITS_ReplaySampler": (["inversion"], ["SAMPLER", "SIGMAS", "LATENT", "NOISE"]),
     "LEDITS_Edit": (["model", "inversion", "concepts", "positive", "negative", "cfg"], ["LATENT", "LEDITS_ATTENTION", "MASK"]),
     "LEDITS_Heatmap": (["image", "attention", "concept", "opacity"], ["IMAGE"]),
+    "LEDITS_SaveInversion": (["inversion", "filename_prefix"], []),
+    "LEDITS_LoadInversion": (["file"], ["LEDITS_INVERSION"]),
 }
 DEFAULTS = {
     "LEDITS_Schedule": {"steps": 50, "skip": 0.15},
@@ -38,6 +40,7 @@ DEFAULTS = {
     "LEDITS_MaskedGuider": {"cfg": 0.0},
     "LEDITS_Edit": {"cfg": 0.0},
     "LEDITS_Heatmap": {"concept": 0, "opacity": 0.6},
+    "LEDITS_SaveInversion": {"filename_prefix": "inversions/photo"},
 }
 
 

@@ -15,6 +15,7 @@ WORKFLOW = json.loads((CHECKOUT / "workflows" / "api" / "edit.json").read_text()
 NODE_IDS = [
     "LEDITS_Schedule", "LEDITS_Invert", "LEDITS_Concept", "LEDITS_AttentionStore", "LEDITS_CaptureAttention", "LEDITS_ProbeAttention",
     "LEDITS_ExtractMask", "LEDITS_MaskedGuider", "LEDITS_ReplaySampler", "LEDITS_Edit", "LEDITS_Heatmap",
+    "LEDITS_SaveInversion", "LEDITS_LoadInversion",
 ]  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def test_every_node_is_there_with_its_help(server):
         assert info[node_id]["description"]
         inputs = {**info[node_id]["input"].get("required", {}), **info[node_id]["input"].get("optional", {})}
         assert all(options[1]["tooltip"] for options in inputs.values())
-        assert all(info[node_id]["output_tooltips"])
+        assert all(info[node_id]["output_tooltips"] or [])
     assert info["LEDITS_Invert"]["input"]["required"]["seed"][1]["control_after_generate"] == "fixed"
 
 
@@ -125,3 +126,38 @@ def test_interrupting_stops_the_run_and_the_next_one_is_right(server, node):
     assert pressed.is_set()
     fresh = server.run(workflow(seed=5, n11__filename_prefix="again"))
     assert np.array_equal(picture(server, fresh), good)
+
+
+def test_an_inversion_saved_by_one_prompt_is_loaded_by_the_next(server):
+    save = {"class_type": "LEDITS_SaveInversion", "inputs": {"inversion": ["6", 0], "filename_prefix": "kept/photo"}}
+    inverted = server.run({**workflow(seed=6), "20": save})
+    reference = inverted["outputs"]["20"]["inversions"][0]
+    assert reference == {"filename": "photo_00001_.inversion.safetensors", "subfolder": "kept", "type": "output"}
+    file = "kept/photo_00001_.inversion.safetensors [output]"
+    assert server.get("/object_info/LEDITS_LoadInversion")["LEDITS_LoadInversion"]["input"]["required"]["file"][1]["options"] == [file]
+
+    graph = workflow(n9__inversion=["21", 0], n11__filename_prefix="loaded")
+    del graph["6"], graph["5"]
+    graph["21"] = {"class_type": "LEDITS_LoadInversion", "inputs": {"file": file}}
+    shown = []
+
+    def listen(message):
+        # A line of text on a node: kind 3, then the length of the node's id, the id, the text.
+        if isinstance(message, bytes) and message[:4] == b"\0\0\0\3":
+            shown.append(message[4:])
+
+    loaded = server.run(graph, listen)
+    assert np.array_equal(picture(server, loaded), picture(server, inverted))
+    assert loaded["outputs"]["9"]["text"] == ["The loaded inversion was made with this checkpoint."]
+    assert any(line.endswith(b"The loaded inversion was made with this checkpoint.") for line in shown)
+
+    assert "21" not in server.run(graph)["executed"]
+    saved = server.folder / "output" / "kept" / "photo_00001_.inversion.safetensors"
+    saved.write_bytes(saved.read_bytes())
+    assert "21" in server.run(graph)["executed"]
+    saved.write_bytes(saved.read_bytes()[:-8])
+    with pytest.raises(NodeFailed, match=r"LEDITS\+\+ Load Inversion, input 'file': .* damaged"):
+        server.run(graph)
+    graph["21"]["inputs"]["file"] = "../../models/checkpoints/ledits-tiny.safetensors"
+    with pytest.raises(PromptRefused):
+        server.run(graph)

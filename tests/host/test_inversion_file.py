@@ -1,0 +1,283 @@
+"""Inversions on disk, through the nodes: the same bits and the same calls in another process, and what a user is told."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import folder_paths
+import pytest
+import torch
+from in_comfy import CHECKPOINT, load_checkpoint, nodes, pack, run
+from networks import SD15_SHAPE, family, patcher
+
+SUFFIX = ".inversion.safetensors"
+SAVED = f"photo_00001_{SUFFIX}"
+
+ELSEWHERE = """
+import sys, torch
+sys.path.insert(0, sys.argv[1])
+from in_comfy import load_checkpoint, run
+import folder_paths
+folder_paths.set_input_directory(sys.argv[2])
+model, clip, _ = load_checkpoint()
+calls = []
+model.model.diffusion_model.register_forward_pre_hook(lambda module, inputs: calls.append(len(inputs[0])))
+inversion = run("LEDITS_LoadInversion", file=sys.argv[3])[0]
+replayed = run("LEDITS_Edit", model=model, inversion=inversion)[0]["samples"]
+assert calls == []
+concepts = run("LEDITS_Concept", clip=clip, text="a green circle", scale=4.0, threshold=0.8, warmup=2)[0]
+edited = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)[0]["samples"]
+torch.save({"replayed": replayed, "edited": edited, "calls": calls}, sys.argv[4])
+"""
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path, monkeypatch):
+    """ComfyUI's input and output folders, both new."""
+    for kind in ("input", "output"):
+        (tmp_path / kind).mkdir()
+        monkeypatch.setattr(folder_paths, f"{kind}_directory", str(tmp_path / kind))
+    return tmp_path / "input", tmp_path / "output"
+
+
+def execute(node_id, **inputs):
+    with torch.inference_mode():
+        return nodes()[node_id].execute(**inputs)
+
+
+def save(inversion, prefix="photo"):
+    return execute("LEDITS_SaveInversion", inversion=inversion, filename_prefix=prefix).ui
+
+
+def load(file=f"{SAVED} [output]"):
+    return run("LEDITS_LoadInversion", file=file)[0]
+
+
+@pytest.fixture
+def network_calls(model):
+    """The batch size of each network call, counted on the network itself: a wrapper would make the model another one."""
+    sizes = []
+    hook = model.model.diffusion_model.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    yield sizes
+    hook.remove()
+
+
+def options():
+    return next(item for item in nodes()["LEDITS_LoadInversion"].GET_SCHEMA().inputs if item.id == "file").options
+
+
+def told(result):
+    return None if result.ui is None else result.ui["text"][0]
+
+
+def test_another_process_gives_the_same_bits_with_the_same_calls(model, inversion, concept, network_calls, folders, tmp_path):
+    saved = save(inversion)
+    assert saved["inversions"] == [{"filename": SAVED, "subfolder": "", "type": "output"}]
+    assert saved["text"] == (f"Saved {SAVED}",)
+    os.rename(folders[1] / SAVED, folders[0] / SAVED)
+    replayed = run("LEDITS_Edit", model=model, inversion=inversion)[0]["samples"]
+    edited = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle"))[0]["samples"]
+    script, result = tmp_path / "elsewhere.py", tmp_path / "result.pt"
+    script.write_text(ELSEWHERE)
+    tests = str(Path(__file__).resolve().parents[1])
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, str(script), tests, str(folders[0]), SAVED, str(result)], check=True, env=environment, timeout=250)
+    other = torch.load(result)
+    assert torch.equal(other["replayed"], replayed)
+    assert torch.equal(other["edited"], edited)
+    assert other["calls"] == network_calls == [1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("cfg", [1.0, 3.0])
+def test_a_source_prompt_and_a_noise_mask_come_back(model, latent, sigmas, encode, concept, network_calls, cfg):
+    mask = torch.zeros(1, 256, 256)
+    mask[:, :, :128] = 1
+    inputs = {
+        "latent": latent | {"noise_mask": mask},
+        "sigmas": sigmas,
+        "negative": encode(""),
+        "positive": encode("a red circle"),
+        "cfg": cfg,
+    }
+    inversion = run("LEDITS_Invert", model=model, seed=2**63, **inputs)[0]
+    save(inversion)
+    loaded = load()
+    assert (loaded.seed, loaded.base.cfg) == (2**63, cfg)
+    results, counts = [], []
+    for made in (inversion, loaded):
+        network_calls.clear()
+        results.append(run("LEDITS_Edit", model=model, inversion=made, concepts=concept("a green circle"))[0])
+        counts.append(list(network_calls))
+    assert torch.equal(results[0]["samples"], results[1]["samples"])
+    assert torch.equal(results[1]["noise_mask"], mask)
+    assert counts[0] == counts[1]
+
+
+def test_the_advanced_nodes_take_a_loaded_inversion(model, inversion, concept):
+    from comfy_extras.nodes_custom_sampler import SamplerCustomAdvanced
+
+    save(inversion)
+    results = []
+    for made in (inversion, load()):
+        answer = execute("LEDITS_MaskedGuider", model=model, inversion=made, concepts=concept("a green circle"))
+        sampler, sigmas, latent, noise = run("LEDITS_ReplaySampler", inversion=made)
+        with torch.inference_mode():
+            results.append(SamplerCustomAdvanced.execute(noise, answer.result[0], sampler, sigmas, latent).result[0]["samples"])
+    assert told(answer) == "The loaded inversion was made with this checkpoint."
+    assert torch.equal(*results)
+
+
+def test_numbers_subfolders_and_the_list(inversion, folders):
+    assert options() == []
+    for prefix, name in (("a/b", "a/b_00001_"), ("a/b", "a/b_00002_"), ("%width%x", "32x_00001_")):
+        assert save(inversion, prefix)["text"] == (f"Saved {name}{SUFFIX}",)
+    os.rename(folders[1] / f"32x_00001_{SUFFIX}", folders[0] / f"32x_00001_{SUFFIX}")
+    (folders[0] / "other.safetensors").touch()
+    assert options() == [f"32x_00001_{SUFFIX}", f"a/b_00001_{SUFFIX} [output]", f"a/b_00002_{SUFFIX} [output]"]
+    assert load(f"a/b_00002_{SUFFIX} [output]").seed == inversion.seed
+
+
+@pytest.mark.parametrize("prefix", ["../photo", "a/../../photo", "/tmp/photo", "", " ", "a\0b"])
+def test_a_prefix_that_leads_elsewhere(inversion, prefix, folders):
+    with pytest.raises(ValueError, match=r"LEDITS\+\+ Save Inversion, input 'filename_prefix'"):
+        save(inversion, prefix)
+    assert list(folders[1].iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "file",
+    [f"../output/{SAVED}", f"../input/{SAVED} [output]", "{output}/" + SAVED, f"link{SUFFIX}", f"link{SUFFIX} [output]", f"away/{SAVED}"],
+)
+def test_names_and_links_that_lead_elsewhere(inversion, folders, file):
+    save(inversion)
+    for folder in folders:
+        (folder / f"link{SUFFIX}").symlink_to(folders[1] / SAVED)
+    (folders[0] / "away").symlink_to(folders[1])
+    assert options() == [f"{SAVED} [output]"]
+    with pytest.raises(ValueError, match=r"LEDITS\+\+ Load Inversion, input 'file': .*(below its folder|symbolic link)"):
+        load(file.format(output=folders[1]))
+    assert nodes()["LEDITS_LoadInversion"].fingerprint_inputs(file=f"link{SUFFIX}") != 0
+
+
+def test_a_damaged_file_is_named(inversion, folders):
+    save(inversion)
+    file = folders[1] / SAVED
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=rf"Load Inversion, input 'file': '{SAVED} \[output\]' does not have the size"):
+        load()
+
+
+def test_a_changed_file_is_loaded_again(inversion, folders):
+    see = nodes()["LEDITS_LoadInversion"].fingerprint_inputs
+    save(inversion)
+    first = see(file=f"{SAVED} [output]")
+    assert see(file=f"{SAVED} [output]") == first
+    (folders[1] / SAVED).write_bytes((folders[1] / SAVED).read_bytes())
+    assert see(file=f"{SAVED} [output]") != first
+    (folders[1] / SAVED).unlink()
+    gone = see(file=f"{SAVED} [output]")
+    assert gone != gone
+
+
+def test_what_cannot_be_saved_is_named(model, latent, sigmas, encode, folders):
+    class ControlNet:
+        pass
+
+    inversion = run("LEDITS_Invert", model=model, latent=latent, sigmas=sigmas, negative=encode(""))[0]
+    options = inversion.base.negative[0][1]
+    negative = [[inversion.base.negative[0][0], options | {"control": ControlNet()}]]
+    other = dataclasses.replace(inversion, base=dataclasses.replace(inversion.base, negative=negative))
+    with pytest.raises(ValueError, match=r"Save Inversion, input 'inversion': has 'control' in its negative conditioning \(ControlNet\)"):
+        save(other)
+    assert list(folders[1].iterdir()) == []
+
+
+def test_another_family_is_refused(inversion, latent, sigmas, concept):
+    import comfy.supported_models
+
+    save(inversion)
+    wide = patcher(family(SD15_SHAPE | {"context_dim": 128}, comfy.supported_models.SD15))
+    for made in (inversion, load()):
+        with pytest.raises(
+            ValueError, match=r"Edit, input 'inversion': was made with another kind of model \(.*context_dim 64\).*context_dim 128"
+        ):
+            run("LEDITS_Edit", model=wide, inversion=made)
+
+
+def test_another_checkpoint_is_told(inversion, concept, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    save(inversion)
+    weights = load_file(CHECKPOINT)
+    key = next(key for key in weights if key.endswith("attn2.to_k.weight"))
+    weights[key] = weights[key] * 1.01
+    save_file(weights, tmp_path / "tuned.safetensors")
+    tuned = load_checkpoint(tmp_path / "tuned.safetensors")[0]
+    calls = []
+    tuned.model.diffusion_model.register_forward_pre_hook(lambda module, inputs: calls.append(len(inputs[0])))
+    answer = execute("LEDITS_Edit", model=tuned, inversion=load(), concepts=concept("a green circle"))
+    assert told(answer).startswith("Warning: the loaded inversion was made with another checkpoint")
+    assert calls == [2, 2, 2, 2]  # nothing of the other checkpoint's is reused
+    assert told(execute("LEDITS_Edit", model=tuned, inversion=inversion)) is None
+
+
+def test_the_same_checkpoint_is_known_again_and_patches_are_compared(model, clip, latent, sigmas, encode, concept, network_calls):
+    from comfy.weight_adapter.lora import LoRAAdapter
+
+    def with_lora(strength):
+        changed = model.clone()
+        key = next(key for key in model.model.state_dict() if key.endswith("attn2.to_k.weight"))
+        rows, columns = model.model.state_dict()[key].shape
+        generator = torch.Generator().manual_seed(4)
+        up, down = torch.randn(rows, 2, generator=generator), torch.randn(2, columns, generator=generator)
+        # Made anew each time, as another process would.
+        changed.add_patches({key: LoRAAdapter(set(), (up, down, 1.0, None, None, None))}, strength)
+        return changed
+
+    def edit(with_model, made):
+        network_calls.clear()
+        answer = execute("LEDITS_Edit", model=with_model, inversion=made, concepts=concept("a green circle"))
+        return told(answer), list(network_calls), answer.result[0]["samples"]
+
+    made = run("LEDITS_Invert", model=with_lora(0.5), latent=latent, sigmas=sigmas, negative=encode(""))[0]
+    save(made)
+    known = edit(with_lora(0.5), load())
+    assert known[:2] == ("The loaded inversion was made with this checkpoint.", [1, 2, 2, 2])
+    for other in (model, with_lora(0.25)):
+        text, calls, _ = edit(other, load())
+        assert text.startswith("The loaded inversion was made with this checkpoint, but other nodes changed it")
+        assert calls == [2, 2, 2, 2]
+    # What another pack sets may be anything: never taken for the same.
+    foreign = with_lora(0.5)
+    foreign.set_model_sampler_post_cfg_function(lambda arguments: arguments["denoised"])
+    assert edit(foreign, load())[1] == [2, 2, 2, 2]
+    # Its own patches do not count.
+    patched, _ = run("LEDITS_AttentionStore", model=with_lora(0.5))
+    assert edit(patched, load())[1] == [1, 2, 2, 2]
+
+
+def test_weights_that_cannot_be_read_are_never_taken_for_the_same(model, inversion, concept, network_calls):
+    unknown = dataclasses.replace(inversion, fingerprint=dataclasses.replace(inversion.fingerprint, checkpoint=None))
+    save(unknown)
+    answer = execute("LEDITS_Edit", model=model, inversion=load(), concepts=concept("a green circle"))
+    assert "cannot be compared" in told(answer)
+    assert network_calls == [2, 2, 2, 2]
+    unreadable = model.clone()
+    unreadable.model = type("Model", (), {"__getattr__": lambda self, name: getattr(model.model, name)})()
+    unreadable.model.diffusion_model = type("Network", (), {})()
+    fingerprint = sys.modules[f"{pack().__name__}.nodes.comfyui.fingerprint"].fingerprint
+    assert fingerprint(unreadable, "ledits").checkpoint is None
+
+
+def test_a_fingerprint_is_that_of_the_weights_and_quick(model, latent, sigmas, encode):
+    fingerprint = sys.modules[f"{pack().__name__}.nodes.comfyui.fingerprint"].fingerprint
+    alone = fingerprint(model, "ledits")
+    assert fingerprint(load_checkpoint()[0], "ledits") == alone
+    assert fingerprint(load_checkpoint(dtype=torch.float16)[0], "ledits").checkpoint != alone.checkpoint
+    started = time.perf_counter()
+    for _ in range(3):
+        fingerprint(model, "ledits")
+    assert time.perf_counter() - started < 3
