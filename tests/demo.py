@@ -98,12 +98,11 @@ def main() -> None:
         def picture(node: str, place: int = 0) -> Image.Image:
             return Image.open(io.BytesIO(server.file(outputs[node]["images"][place]))).convert("RGB")
 
-        edited, masks = picture("11"), [picture("13", place) for place in range(len(outputs["13"]["images"]))]
-        attention = picture("15")
+        # Of the two masks the one of what was added: the other's words have nothing left to look at in the end.
+        edited, mask, attention = picture("11"), picture("13", 1), picture("15")
         latents = [load(server.file(outputs[node]["latents"][0]))["latent_tensor"] for node in ("save_photo", "save_replay")]
         calls = server.get("/ledits_test/calls")["calls"]
 
-    mask = Image.fromarray(np.maximum.reduce([np.asarray(one) for one in masks]))
     sheet = side_by_side({"before": Image.fromarray(original), "after": edited, "mask": mask})
     for name, result in {"edited": edited, "mask": mask, "attention": attention, "side_by_side": sheet}.items():
         result.save(OUTPUT / f"{name}.png")

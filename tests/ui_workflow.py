@@ -99,7 +99,7 @@ NOTES = {
         "## What to turn\n- **Nothing happens**: raise *scale*, lower *warmup* or *skip*.\n- **Too much changes**: raise *threshold* or *warmup*.\n"
         "- **The wrong thing changes**: name the thing in *words*, or draw a *mask*.\n\n"
         "The values here suit the small drawing checkpoint. For photos on SD 1.5 or SDXL start with skip 0.15, scale 7, threshold 0.9, "
-        "mask_mode intersect, warmup 2.",
+        "mask_mode intersect, warmup 2, cooldown 0, and set the Attention Store's *resolution* to 0.",
     ]
 }
 
