@@ -1,7 +1,7 @@
 PYTHON ?= python3
 IN_HOST = $(PYTHON) tests/environment/prepare.py
 
-.PHONY: demo test lint train measure quality tune
+.PHONY: demo test train measure exactness quality tune
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) tests/demo.py
@@ -22,3 +22,6 @@ quality: ## score masks and edits on drawn pictures beside diffusers'; resumes; 
 
 tune:   ## find the settings that quality uses, on pictures of their own: make tune ARGS="--kinds shape"
 	$(IN_HOST) tests/quality/tune.py $(ARGS)
+
+exactness: ## how exactly a photo comes back, for weights, bases, schedulers and step counts; writes bench/exactness.json and a table
+	$(IN_HOST) tests/exactness.py $(ARGS)

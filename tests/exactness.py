@@ -1,6 +1,6 @@
 """How exactly a photo comes back: replay errors in latent units, ours beside diffusers', as JSON and as a Markdown table.
 
-    python tests/exactness.py [--output bench/exactness.json]
+    make exactness
 
 Ours are runs in which the network is asked again at every step, with a concept too weak to change a bit of float32:
 without any concept nothing is evaluated and nothing could differ.
@@ -97,6 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=CHECKOUT / "bench" / "exactness.json")
     output = parser.parse_args().output
+    output.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {"ours": {}, "diffusers": {}}
     for weights in WEIGHTS:
         for who in results:
@@ -107,8 +108,7 @@ def main() -> None:
                 schedule: {str(steps): ours(weights, base, schedule, steps) for steps in STEPS} for schedule in SCHEDULES
             }
             results["diffusers"][weights][base] = {str(steps): diffusers(weights, base, steps) for steps in STEPS}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(results, indent=1) + "\n")
+            output.write_text(json.dumps(results, indent=1) + "\n")
     print(table(results))
 
 

@@ -1,0 +1,23 @@
+"""What a user would pick instead: noise the picture and draw it again from a description of the wanted one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .checkpoint import encoded, latent_of, loaded
+from .edits import Edit
+from .methods import Result
+from .settings import SEED, Setting
+
+CFG = 4.0
+
+
+def img2img(edit: Edit, setting: Setting, modes: Sequence[str] = (), replay: bool = False) -> Result:
+    """ComfyUI's KSampler at the setting's strength."""
+    import nodes  # ComfyUI's; it registers everything it has, which takes seconds
+
+    conditioning = encoded(edit.asked.caption), encoded("")
+    latent = nodes.common_ksampler(
+        loaded()[0], SEED, setting.steps, CFG, "euler", "normal", *conditioning, latent_of(edit), denoise=setting.strength
+    )[0]
+    return Result(latent["samples"])

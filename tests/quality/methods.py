@@ -1,0 +1,91 @@
+"""What is compared: five ways to edit a picture, behind one small interface."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from .edits import Edit
+from .settings import Setting
+
+OURS, TRUE_MASK, SHIPPED, REPAIRED, IMG2IMG = METHODS = ("ours", "ours_true_mask", "diffusers_as_shipped", "diffusers_repaired", "img2img")
+
+
+@dataclass
+class Result:
+    """What a method made of one edit.
+
+    Attributes:
+        samples: [1, C, h, w] the edited latent.
+        masks: by mask mode, whether each cell was let change in each active step by each concept, [steps, concepts, h, w] bool,
+            on the way that the edit takes in that mode.
+        grid: rows and columns of the attention maps.
+        replay_error: largest difference between the latent and its replay without any edit; None where it was not asked for, or
+            the method has no replay.
+    """
+
+    samples: Tensor
+    masks: dict[str, Tensor] = field(default_factory=dict)
+    grid: tuple[int, int] = (0, 0)
+    replay_error: float | None = None
+
+
+class Method(Protocol):
+    """Edits one picture.
+
+    Args of a call:
+        modes: mask modes whose masks are wanted, apart from the setting's own.
+        replay: whether the replay error is wanted.
+    """
+
+    def __call__(self, edit: Edit, setting: Setting, modes: Sequence[str] = (), replay: bool = False) -> Result: ...
+
+
+@functools.cache
+def method(name: str) -> Method:
+    """The method of this name, set up once a process."""
+    return _MAKERS[name]()
+
+
+def _ours() -> Method:
+    from . import ours
+
+    return ours.ours
+
+
+def _ours_true_mask() -> Method:
+    from . import ours
+
+    return ours.ours_true_mask
+
+
+def _as_shipped() -> Method:
+    from .references import Reference
+
+    return Reference.as_shipped()
+
+
+def _repaired() -> Method:
+    from .references import Reference
+
+    return Reference.repaired()
+
+
+def _img2img() -> Method:
+    from .img2img import img2img
+
+    return img2img
+
+
+_MAKERS: dict[str, Callable[[], Method]] = {
+    OURS: _ours,
+    TRUE_MASK: _ours_true_mask,
+    SHIPPED: _as_shipped,
+    REPAIRED: _repaired,
+    IMG2IMG: _img2img,
+}
+"""Imports wait until a method is asked for: diffusers takes seconds."""

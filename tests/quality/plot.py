@@ -1,0 +1,49 @@
+"""Success against background PSNR: the two things that an edit trades for each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot
+
+from .edits import KINDS
+from .methods import IMG2IMG, OURS, REPAIRED, SHIPPED, TRUE_MASK
+
+NAMES = {
+    OURS: "ours",
+    TRUE_MASK: "ours, true mask",
+    REPAIRED: "diffusers, repaired",
+    SHIPPED: "diffusers, as shipped",
+    IMG2IMG: "img2img",
+}
+COLOURS = {OURS: "#d1495b", TRUE_MASK: "#8d99ae", REPAIRED: "#30638e", SHIPPED: "#00798c", IMG2IMG: "#edae49"}
+LABELS = {OURS: (9, 7), TRUE_MASK: (9, 7), REPAIRED: (9, -17), SHIPPED: (9, 7), IMG2IMG: (9, 7)}
+"""Where a name stands from its dot, in points: ours and the repaired reference may lie close together."""
+MARKERS = dict(zip(KINDS, "os^v*", strict=True))
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    """A large dot for each method over all edits, a small mark for each of its kinds."""
+    figure, axes = pyplot.subplots(figsize=(9, 5.5), layout="constrained")
+    for method, one in found["methods"].items():
+        colour = COLOURS[method]
+        for kind, marker in MARKERS.items():
+            if one["success"][kind] is not None:
+                axes.scatter(one["background_psnr_db_by_kind"][kind], one["success"][kind], 28, colour, marker, alpha=0.45, linewidths=0)
+        centre = one["background_psnr_db"], one["success"]["all"]
+        axes.scatter(*centre, 150, colour, edgecolors="white", linewidths=1.5, zorder=3)
+        axes.annotate(NAMES[method], centre, LABELS[method], textcoords="offset points", color=colour, weight="bold", zorder=4)
+    for kind, marker in MARKERS.items():
+        axes.scatter([], [], 28, "grey", marker, label=kind)
+    axes.axvline(24, color="grey", linewidth=0.8, linestyle=":")
+    axes.set(xlabel="background PSNR outside the true region, dB", ylabel="share of edits that succeeded", ylim=(-0.03, 1.05))
+    axes.set_title(f"{found['edits']} edits of drawn pictures", loc="left")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, title="kind of edit")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)

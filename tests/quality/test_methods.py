@@ -1,0 +1,97 @@
+"""Every method on one edit, in few steps: pictures, masks, replay; the same way as the node that a user takes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from quality import ours
+from quality.checkpoint import latent_of, picture_of
+from quality.edits import TUNING, make_edit
+from quality.methods import IMG2IMG, METHODS, OURS, REPAIRED, SHIPPED, TRUE_MASK, method
+from quality.settings import MASK_MODES, Setting, wishes
+from quality.store import Entry, Place
+from quality.work import Job, make
+
+SETTING = Setting(steps=4, skip=0.1, warmup=1)
+EDIT = make_edit(TUNING, "colour", 0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_changes_the_picture(name):
+    result = method(name)(EDIT, SETTING)
+    original = latent_of(EDIT)["samples"]
+    assert result.samples.shape == original.shape
+    assert (result.samples - original).abs().max() > 1e-3
+    assert picture_of(result.samples).shape == (256, 256, 3)
+
+
+@pytest.mark.parametrize("name", [OURS, SHIPPED, REPAIRED])
+def test_masks_of_every_mode_and_step(name):
+    result = method(name)(EDIT, SETTING, MASK_MODES, replay=True)
+    asked = wishes(EDIT, SETTING)
+    assert set(result.masks) == set(MASK_MODES)
+    for mode, masks in result.masks.items():
+        assert masks.shape == (len(SETTING.active_steps), len(asked), 32, 32)
+        assert masks.dtype == torch.bool
+        if mode != "intersect":
+            assert masks.flatten(2).any(-1).all(), "a mask that lets nothing change"
+    assert result.grid == (8, 8)
+    assert result.replay_error is not None
+    if name == OURS:
+        assert result.replay_error < 1e-5
+
+
+@pytest.mark.parametrize("mode", MASK_MODES)
+def test_ours_is_what_the_edit_node_makes(mode):
+    setting = replace(SETTING, mask_mode=mode)
+    concepts = ours._concepts(EDIT, setting, mode)
+    assert torch.equal(method(OURS)(EDIT, setting).samples, ours._edit_node(EDIT, setting, concepts))
+
+
+def test_true_masks_leave_the_rest_alone():
+    result = method(TRUE_MASK)(EDIT, SETTING)
+    changed = (result.samples - latent_of(EDIT)["samples"]).abs().amax((0, 1)) > 0.5
+    region = torch.from_numpy(EDIT.region).view(32, 8, 32, 8).any(3).any(1)
+    assert changed[region].any()
+    assert changed[~region].float().mean() < 0.1
+
+
+def test_repaired_and_ours_begin_alike():
+    """The same levels, and masks that agree at the first step, where both are at the inversion's own state."""
+    setting = replace(SETTING, named_words=False, warmup=0)
+    found = [method(name)(EDIT, setting, MASK_MODES).masks for name in (OURS, REPAIRED)]
+    noise = [masks["noise"][0].float() for masks in found]
+    assert noise[0].mean() == pytest.approx(noise[1].mean().item(), abs=0.01)
+
+
+def test_results_are_kept_and_not_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("quality.store.FOLDER", tmp_path)
+    job = Job(EDIT, SETTING, (TRUE_MASK, IMG2IMG))
+    assert job.missing(set()) == job
+    make(job, [job.place(name) for name in job.methods])
+    assert job.missing(set()).methods == ()
+    assert replace(job, setting=replace(SETTING, scale=5.0)).missing(set()).methods == (TRUE_MASK,)
+    assert replace(job, setting=replace(SETTING, area=2.0)).missing(set()).methods == ()
+    assert job.place(TRUE_MASK).picture().shape == (256, 256, 3)
+    assert job.place(TRUE_MASK).entry().replay_error is None
+
+
+def test_no_two_jobs_make_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("quality.store.FOLDER", tmp_path)
+    claimed = set()
+    job = Job(EDIT, SETTING, (OURS, TRUE_MASK))
+    job.missing(claimed)
+    assert replace(job, setting=replace(SETTING, area=2.0)).missing(claimed).methods == (OURS,)
+    assert job.missing(claimed).methods == ()
+
+
+def test_an_entry_comes_back_as_it_was(tmp_path):
+    place = Place(tmp_path / "results" / "edit")
+    entry = Entry({"noise": (0.25, 0.5)}, 1e-7, 3.5)
+    picture = torch.randint(0, 256, (256, 256, 3), dtype=torch.uint8).numpy()
+    place.write(picture, torch.rand(32, 32).numpy(), entry)
+    assert place.is_done()
+    assert place.entry() == entry
+    assert (place.picture() == picture).all()
+    assert place.mask().shape == (32, 32)
