@@ -81,7 +81,7 @@ def table(results: dict[str, Any]) -> str:
     """Rows: weights and base; columns: steps, each ours (worst of all schedules) and diffusers'."""
     head = [f"{steps} steps: {who}" for steps in STEPS for who in ("ours", "diffusers")]
     lines = ["| weights | base | " + " | ".join(head) + " |", "|---" * (2 + len(head)) + "|"]
-    for weights in WEIGHTS:
+    for weights in results["ours"]:
         for base in BASES:
             cells = []
             for steps in STEPS:
@@ -96,10 +96,12 @@ def table(results: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=CHECKOUT / "bench" / "exactness.json")
-    output = parser.parse_args().output
+    parser.add_argument("--weights", nargs="+", choices=WEIGHTS, default=list(WEIGHTS))
+    arguments = parser.parse_args()
+    output = arguments.output
     output.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {"ours": {}, "diffusers": {}}
-    for weights in WEIGHTS:
+    for weights in arguments.weights:
         for who in results:
             results[who][weights] = {}
         for base in BASES:
