@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .checkpoint import encoded, latent_of, loaded
 from .edits import Edit
 from .methods import Result
@@ -12,7 +10,7 @@ from .settings import SEED, Setting
 CFG = 4.0
 
 
-def img2img(edit: Edit, setting: Setting, modes: Sequence[str] = (), replay: bool = False) -> Result:
+def img2img(edit: Edit, setting: Setting, full: bool = False) -> Result:
     """ComfyUI's KSampler at the setting's strength."""
     import nodes  # ComfyUI's; it registers everything it has, which takes seconds
 

@@ -110,5 +110,6 @@ def _largest(painted: np.ndarray) -> np.ndarray | None:
 
 def _distances(picture: np.ndarray) -> np.ndarray:
     """From each pixel to each palette colour, in RGB, [colours, H, W]."""
-    colours = np.array(list(PALETTE.values()), np.float32)
-    return np.linalg.norm(picture.astype(np.float32)[None] - colours[:, None, None], axis=-1)
+    colours, pixels = np.array(list(PALETTE.values()), np.float32), picture.reshape(-1, 3).astype(np.float32)
+    squares = np.square(colours).sum(1)[:, None] - 2 * colours @ pixels.T + np.square(pixels).sum(1)
+    return np.sqrt(squares.clip(0)).reshape(-1, *picture.shape[:2])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,8 +21,8 @@ class Result:
 
     Attributes:
         samples: [1, C, h, w] the edited latent.
-        masks: by mask mode, whether each cell was let change in each active step by each concept, [steps, concepts, h, w] bool,
-            on the way that the edit takes in that mode.
+        masks: by mask mode, the cells that each concept may change in each active step, [steps, concepts, h, w] bool. All of them
+            are cut at the states that the edit passed through, whichever of them it used.
         grid: rows and columns of the attention maps.
         replay_error: largest difference between the latent and its replay without any edit; None where it was not asked for, or
             the method has no replay.
@@ -35,14 +35,9 @@ class Result:
 
 
 class Method(Protocol):
-    """Edits one picture.
+    """Edits one picture. `full` asks for the replay error and for every kind of mask, even where an edit needs another run for them."""
 
-    Args of a call:
-        modes: mask modes whose masks are wanted, apart from the setting's own.
-        replay: whether the replay error is wanted.
-    """
-
-    def __call__(self, edit: Edit, setting: Setting, modes: Sequence[str] = (), replay: bool = False) -> Result: ...
+    def __call__(self, edit: Edit, setting: Setting, full: bool = False) -> Result: ...
 
 
 @functools.cache

@@ -2,63 +2,70 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+import importlib
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import in_comfy
 import torch
 from torch import Tensor
 
 from .checkpoint import encoded, latent_of, loaded
+from .cut import cut, stacked
 from .edits import Edit
 from .methods import Result
 from .settings import SEED, Setting, wishes
 
 
-def ours(edit: Edit, setting: Setting, modes: Sequence[str] = (), replay: bool = False) -> Result:
+def ours(edit: Edit, setting: Setting, full: bool = False) -> Result:
     """Edits with the masks that the method finds."""
-    made = {mode: _guided(edit, setting, mode) for mode in dict.fromkeys((setting.mask_mode, *modes))}
-    original = latent_of(edit)["samples"]
+    samples, masks = _edited(edit, setting)
+    original, error = latent_of(edit)["samples"], None
+    if full:
+        error = (_edit_node(edit, setting, ()) - original).abs().max().item()
+        if "attention" not in masks:
+            masks = _edited(edit, replace(setting, mask_mode="attention"))[1] | masks
     rows, columns = original.shape[-2:]
     grid = (setting.resolution,) * 2 if setting.resolution else (rows // 4, columns // 4)
-    error = None
-    if replay:
-        error = (_edit_node(edit, setting, ()) - original).abs().max().item()
-    return Result(made[setting.mask_mode][0], {mode: masks for mode, (_, masks) in made.items()}, grid, error)
+    return Result(samples, masks, grid, error)
 
 
-def ours_true_mask(edit: Edit, setting: Setting, modes: Sequence[str] = (), replay: bool = False) -> Result:
+def ours_true_mask(edit: Edit, setting: Setting, full: bool = False) -> Result:
     """The same edit inside the true regions: what the masks could lead to at best."""
     return Result(_edit_node(edit, setting, _concepts(edit, setting, "none", true_mask=True)))
 
 
+def _edited(edit: Edit, setting: Setting) -> tuple[Tensor, dict[str, Tensor]]:
+    """The edited latent, and the masks on the way to it."""
+    with _watched() as seen:
+        samples = _edit_node(edit, setting, _concepts(edit, setting, setting.mask_mode))
+    return samples, stacked(seen, len(wishes(edit, setting)))
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[list[dict[str, Tensor]]]:
+    """Collects what the guider's masks are cut from, concept by concept and step by step."""
+    in_comfy.pack()
+    guider = importlib.import_module("ledits_pack.nodes.comfyui.guider")
+    make, seen = guider.guidance_mask, []
+
+    def watch(guidance: Tensor, edit: Any, word_map: Tensor | None, smoothing: float) -> Tensor:
+        seen.append(cut(guidance, word_map, edit.threshold, smoothing))
+        return make(guidance, edit, word_map, smoothing)
+
+    with mock.patch.object(guider, "guidance_mask", watch):
+        yield seen
+
+
 def _edit_node(edit: Edit, setting: Setting, concepts: tuple) -> Tensor:
     inversion = _inversion(edit, setting.steps, setting.skip)
+    model = _attentive(setting.resolution, setting.average_steps)
     inputs = {"concepts": concepts} if concepts else {}
-    return in_comfy.run("LEDITS_Edit", model=_model(setting), inversion=inversion, **inputs)[0]["samples"]
-
-
-def _guided(edit: Edit, setting: Setting, mode: str) -> tuple[Tensor, Tensor]:
-    """What LEDITS_Edit makes, by the two nodes that it is made of, because between steps their masks can be looked at.
-
-    Returns:
-        The edited latent and the masks of every active step, [steps, concepts, h, w] bool.
-    """
-    inversion = _inversion(edit, setting.steps, setting.skip)
-    concepts = _concepts(edit, setting, mode)
-    guider = in_comfy.run("LEDITS_MaskedGuider", model=_model(setting), inversion=inversion, concepts=concepts)[0]
-    sampler, sigmas, latent, _ = in_comfy.run("LEDITS_ReplaySampler", inversion=inversion)
-    masks: list[Tensor] = []
-
-    def look(step: int, *_: Any) -> None:
-        if step in setting.active_steps:
-            masks.append(torch.cat(guider._record.masks)[:, 0] > 0.5)
-
-    samples = latent["samples"]
-    with torch.inference_mode():
-        edited = guider.sample(torch.zeros_like(samples), samples, sampler, sigmas, callback=look, disable_pbar=True)
-    return edited, torch.stack(masks)
+    return in_comfy.run("LEDITS_Edit", model=model, inversion=inversion, **inputs)[0]["samples"]
 
 
 def _concepts(edit: Edit, setting: Setting, mode: str, true_mask: bool = False) -> tuple:
@@ -87,10 +94,6 @@ def _inversion(edit: Edit, steps: int, skip: float) -> Any:
     model = loaded()[0]
     sigmas = in_comfy.run("LEDITS_Schedule", model=model, steps=steps, skip=skip)[0]
     return in_comfy.run("LEDITS_Invert", model=model, latent=latent_of(edit), sigmas=sigmas, negative=encoded(""), seed=SEED)[0]
-
-
-def _model(setting: Setting) -> Any:
-    return _attentive(setting.resolution, setting.average_steps)
 
 
 @functools.cache

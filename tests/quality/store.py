@@ -24,8 +24,8 @@ CHECKPOINT = CHECKOUT / "tests" / "small_model" / "ledits-tiny.safetensors"
 FOLDER = CHECKOUT / "output" / "quality"
 
 EVERYWHERE = ("tests/small_model/drawings.py", "tests/quality/edits.py", "tests/quality/settings.py", "tests/quality/checkpoint.py")
-_PACK = ("ledits", "nodes", "tests/quality/ours.py")
-_DIFFUSERS = ("tests/oracle/reference.py", "tests/oracle/twin.py", "tests/quality/references.py")
+_PACK = ("ledits", "nodes", "tests/quality/ours.py", "tests/quality/cut.py")
+_DIFFUSERS = ("tests/quality/cut.py", "tests/oracle/reference.py", "tests/oracle/twin.py", "tests/quality/references.py")
 _GUIDANCE = ("steps", "skip", "scale", "remove_scale", "warmup", "cooldown")
 _MASKS = ("mask_mode", "area")
 USED = {

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .edits import Edit
-from .methods import IMG2IMG, TRUE_MASK, Result
-from .settings import MASK_MODES, Setting, wishes
+from .methods import Result
+from .settings import Setting, wishes
 from .store import Entry, Place
 
 PROCESSES = 2
@@ -73,12 +73,11 @@ def make(job: Job, places: Sequence[Place]) -> None:
     from .checkpoint import latent_of, picture_of
     from .methods import method
 
-    modes = MASK_MODES if job.full else ()
     latent_of(job.edit)  # every method begins with it, so it is nobody's time
     for name, place in zip(job.methods, places, strict=True):
         run = method(name)
         started = time.process_time()
-        result = run(job.edit, job.setting, modes, replay=job.full and name not in (TRUE_MASK, IMG2IMG))
+        result = run(job.edit, job.setting, job.full)
         seconds = round(time.process_time() - started, 2)
         masks = result.masks.get(job.setting.mask_mode)
         shares = None if masks is None else masks.float().mean(0).amax(0).numpy()
