@@ -1,0 +1,134 @@
+"""A short inversion, edits of it, and what must hold of every mix: the photo comes back and the incoming MODEL stays as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from in_comfy import run
+from torch import Tensor
+
+STEPS = 4
+EXACT = 1e-4
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What LEDITS_Edit returned."""
+
+    samples: Tensor
+    attention: Any
+    mask: Tensor
+
+
+@pytest.fixture(scope="session")
+def sigmas(model):
+    """A shorter schedule than the other host tests have."""
+    return run("LEDITS_Schedule", model=model, steps=STEPS, skip=0.1)[0]
+
+
+@pytest.fixture(scope="session")
+def invert(latent, sigmas, encode) -> Callable[..., Any]:
+    """Inverts the photo with a model and any inputs of LEDITS_Invert."""
+
+    def make(model: Any, **inputs: Any) -> Any:
+        return run("LEDITS_Invert", model=model, **({"latent": latent, "sigmas": sigmas, "negative": encode("")} | inputs))[0]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def inversion(invert, model):
+    return invert(model)
+
+
+@pytest.fixture(scope="session")
+def edit() -> Callable[..., Edited]:
+    """Edits an inversion with a model and any concepts."""
+
+    def make(model: Any, inversion: Any, concepts: Any = (), **inputs: Any) -> Edited:
+        latent, attention, mask = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts, **inputs)
+        return Edited(latent["samples"], attention, mask)
+
+    return make
+
+
+@pytest.fixture
+def photo_comes_back(edit, concept) -> Callable[..., None]:
+    """Asserts that an inversion replays exactly, without a call and with every prediction made anew beside a concept that may go nowhere.
+
+    `exact` is how far a cell may be off where the network is called again, beside other rows than while inverting.
+    """
+
+    def check(model: Any, inversion: Any, exact: float = EXACT) -> None:
+        original = inversion.latent["samples"]
+        height, width = original.shape[-2:]
+        nowhere = concept("a green circle", mask=torch.zeros(1, 8 * height, 8 * width), warmup=0, mask_mode="none")
+        assert (edit(model, inversion).samples - original).abs().max() <= 1e-5
+        replayed = edit(model, inversion, nowhere, negative=list(inversion.base.negative))
+        assert (replayed.samples - original).abs().max() <= exact
+
+    return check
+
+
+@pytest.fixture
+def unchanged() -> Callable[..., contextlib.AbstractContextManager[None]]:
+    """`with unchanged(model):` asserts that nothing that can be set on a MODEL, and no weight behind it, is different afterwards."""
+
+    @contextlib.contextmanager
+    def check(*models: Any) -> Iterator[None]:
+        before = [_everything(model) for model in models]
+        yield
+        for model, was in zip(models, before, strict=True):
+            now = _everything(model)
+            for name, value in was.items():
+                assert now[name] == value, f"{name} of the MODEL changed"
+
+    return check
+
+
+SET_ON_A_MODEL = (
+    "model_options", "wrappers", "callbacks", "patches", "object_patches", "weight_wrapper_patches", "attachments", "injections",
+    "additional_models", "hook_patches", "hook_patches_backup", "forced_hooks", "hook_mode", "patches_uuid",
+)  # fmt: skip
+
+
+def _everything(model: Any) -> dict[str, Any]:
+    """What is set on a patcher by name, and of its network the weights, without what is baked into them, and its modules' hooks."""
+    found: dict[str, Any] = {name: _tree(getattr(model, name, None)) for name in SET_ON_A_MODEL}
+    network = model.model
+    with torch.inference_mode():
+        found["weights"] = {name: _kept(model, name, weight) for name, weight in network.state_dict().items()}
+    found["modules"] = [
+        (name, type(module), list(module._forward_hooks), list(module._forward_pre_hooks), _own_functions(module))
+        for name, module in network.named_modules()
+    ]
+    return found
+
+
+def _kept(model: Any, name: str, weight: Tensor) -> Any:
+    """The weight as it was loaded: where patches are baked in at the moment, it waits in a backup."""
+    if name in model.hook_backup:
+        weight = model.hook_backup[name][0]
+    elif name in model.backup:
+        weight = model.backup[name].weight
+    return str(weight.dtype), tuple(weight.shape), hashlib.sha256(weight.flatten().view(torch.uint8).numpy()).digest()
+
+
+def _own_functions(module: torch.nn.Module) -> list[str]:
+    """Methods that somebody laid over a module's own."""
+    return sorted(name for name, value in vars(module).items() if callable(value) and not isinstance(value, torch.nn.Module | type))
+
+
+def _tree(value: Any) -> Any:
+    """Dicts and lists by value; anything else is told apart by which object it is."""
+    if isinstance(value, dict):
+        return {key: _tree(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_tree(inner) for inner in value]
+    return value if isinstance(value, int | float | str | None) else (id(value), value)  # held, so that no other object gets its id
