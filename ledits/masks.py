@@ -40,22 +40,21 @@ def smooth(maps: Tensor, sigma: float) -> Tensor:
     return F.conv2d(padded, kernel[None, None]).reshape(maps.shape)
 
 
-def quantile_threshold(maps: Tensor, quantile: float) -> Tensor:
-    """theta: the quantile over each map by linear interpolation, [..., 1, 1] float32.
+def above_quantile(maps: Tensor, quantile: float) -> Tensor:
+    """[map >= theta] as 0 or 1, float32, same shape; theta is the quantile over each map by linear interpolation.
+
+    Without ties n - ceil(lambda (n - 1)) of n cells pass.
 
     Args:
         maps: [..., h, w].
         quantile: lambda in 0..1, about one minus the share of the map that passes.
     """
     flat = maps.float().flatten(-2)
-    # torch.quantile takes at most 2^24 elements in all, so each map is a call of its own.
-    each = [torch.quantile(one, quantile) for one in flat.reshape(-1, flat.shape[-1])]
-    return torch.stack(each).reshape(*maps.shape[:-2], 1, 1)
-
-
-def above_quantile(maps: Tensor, quantile: float) -> Tensor:
-    """[map >= theta] as 0 or 1, float32, same shape. Without ties n - ceil(lambda (n - 1)) of n cells pass."""
-    return (maps >= quantile_threshold(maps, quantile)).float()
+    # No value lies between theta and the next one above it, so that one cuts the same cells. torch.quantile finds its rank in
+    # float32 instead, which loses a cell where lambda (n - 1) is whole and float32 makes it a little more, and takes at most 2^24 values.
+    rank = math.ceil(quantile * (flat.shape[-1] - 1) - 1e-6)
+    cut = flat.sort(-1).values[..., rank]
+    return (maps >= cut[..., None, None]).float()
 
 
 def upsample(masks: Tensor, height: int, width: int) -> Tensor:

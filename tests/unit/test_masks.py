@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 
@@ -42,13 +40,16 @@ def test_smoothing_keeps_constants_and_mirrors_borders():
     assert smooth(torch.rand(1, 1, 2), 3.0).shape == (1, 1, 2)
 
 
-@pytest.mark.parametrize(
-    ("cells", "quantile", "count"), [((16, 16), 0.8, 52), ((16, 16), 0.9, 26), ((64, 64), 0.8, 820), ((64, 64), 0.9, 410)]
-)
-def test_how_many_cells_pass(cells, quantile, count):
-    maps = torch.randperm(cells[0] * cells[1], generator=torch.Generator().manual_seed(0)).view(1, *cells).float()
-    assert above_quantile(maps, quantile).sum() == count
-    assert count == maps.numel() - math.ceil(quantile * (maps.numel() - 1) - 1e-9)
+@pytest.mark.parametrize(("n", "quantile", "count"), [(256, 0.8, 52), (256, 0.9, 26), (4096, 0.8, 820), (4096, 0.9, 410)])
+def test_how_many_cells_pass(n, quantile, count):
+    assert above_quantile(torch.arange(float(n)).view(1, 1, n), quantile).sum() == count
+
+
+@pytest.mark.parametrize("n", [26, 64, 256, 576, 1024, 1536, 4096])
+def test_every_threshold_of_the_node_cuts_to_the_cell(n):
+    maps = torch.arange(float(n)).view(1, 1, n)
+    for percent in range(101):
+        assert above_quantile(maps, percent / 100).sum() == n - -(-percent * (n - 1) // 100), percent
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
