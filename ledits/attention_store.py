@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -29,22 +31,33 @@ class StoreSettings:
         return {"input": self.down, "middle": self.mid, "output": self.up}.get(part, False)
 
 
-def map_size(height: int, width: int, resolution: int = 0) -> tuple[int, int]:
-    """Rows and columns of the maps for a latent of height x width cells, halved as stride-2 convolutions do, rounding up.
+def halvings(height: int, width: int, resolution: int = 0) -> int:
+    """How often the network halves a latent of height x width cells on the way to the recorded layers.
 
     Raises:
         ValueError: no halving of the latent has `resolution` cells along its shorter side.
     """
-    sizes = [(height, width)]
-    while min(sizes[-1]) > 1:
-        sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
+    sizes = [min(height, width)]
+    while sizes[-1] > 1:
+        sizes.append(-(-sizes[-1] // 2))
     if resolution == 0:
-        return sizes[min(2, len(sizes) - 1)]
-    for size in sizes:
-        if min(size) == resolution:
-            return size
-    choices = ", ".join(str(min(size)) for size in sizes)
+        return min(2, len(sizes) - 1)
+    if resolution in sizes:
+        return sizes.index(resolution)
+    choices = ", ".join(map(str, sizes))
     raise ValueError(f"resolution is {resolution}, but maps of this {width}x{height} latent can have {choices} cells on the shorter side")
+
+
+def halved(height: int, width: int, times: int) -> tuple[int, int]:
+    """Rows and columns of a latent halved so often, as stride-2 convolutions do, rounding up."""
+    for _ in range(times):
+        height, width = -(-height // 2), -(-width // 2)
+    return height, width
+
+
+def map_size(height: int, width: int, resolution: int = 0) -> tuple[int, int]:
+    """Rows and columns of the maps of a latent; see `halvings`."""
+    return halved(height, width, halvings(height, width, resolution))
 
 
 def cross_attention_probabilities(query: Tensor, key: Tensor, heads: int) -> Tensor:
@@ -76,7 +89,37 @@ def fold_back(maps: Tensor, length: int) -> Tensor:
             f"the attention has {columns} columns, which is no multiple of the prompt's {length} tokens: "
             "another node adds tokens of its own to the prompt, so its words cannot be told apart"
         )
-    return maps.unflatten(-1, (columns // length, length)).sum(-2)
+    return maps.reshape(*maps.shape[:-1], columns // length, length).sum(-2)
+
+
+def on_the_picture(maps: Tensor, area: Sequence[int], height: int, width: int, size: tuple[int, int]) -> Tensor:
+    """Maps of an area that was predicted alone, on the map of the whole picture and 0 around it.
+
+    Args:
+        maps: [B, h, w, words] of the area.
+        area: its height, width, top and left in cells of the latent, which has height x width.
+        size: rows and columns of the whole picture's maps.
+
+    Returns:
+        [B, *size, words].
+    """
+    rows, columns, top, left = area
+    place = (..., slice(top, top + rows), slice(left, left + columns))
+    inside, canvas = maps.new_zeros(1, 1, height, width), maps.new_zeros(maps.shape[0], maps.shape[-1], height, width)
+    inside[place] = 1
+    canvas[place] = F.interpolate(maps.movedim(-1, 1), size=tuple(canvas[place].shape[-2:]), mode="nearest")
+    inside, canvas = (F.interpolate(part, size=size, mode="area") for part in (inside, canvas))
+    return (canvas / inside.clamp_min(torch.finfo(inside.dtype).tiny)).movedim(1, -1)
+
+
+def weighted_mean(maps: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    """The maps of one prompt that was asked several times, each where it counts; 0 where none does.
+
+    Args:
+        maps: pairs of a weight, [B or 1, h or 1, w or 1, 1], and a map, [B, h, w, words].
+    """
+    weights, weighted = zip(*((weight, weight * values) for weight, values in maps), strict=True)
+    return sum(weighted) / sum(weights).clamp_min(torch.finfo(torch.float32).tiny)
 
 
 @dataclass
@@ -94,7 +137,7 @@ class RunningSum:
     def mean(self, height: int, width: int) -> Tensor:
         """A: the mean over all layers and heads, [B, h, w, tokens] float32."""
         assert self.total is not None, "nothing was recorded"
-        return (self.total / self.maps).unflatten(1, (height, width))
+        return (self.total / self.maps).reshape(len(self.total), height, width, -1)
 
 
 @dataclass

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import comfy.cldm.cldm
+import comfy.controlnet
 import comfy.model_patcher
+import comfy.ops
 import comfy.sd
 import comfy.supported_models_base
 import in_comfy  # noqa: F401 (ComfyUI must be set to the CPU before anything of it is imported)
@@ -111,6 +114,16 @@ def text_encoder(config: comfy.supported_models_base.BASE, widths: dict[str, int
     clip = comfy.sd.CLIP(config.clip_target(), model_options=options)
     randomise(clip.cond_stage_model, seed)
     return clip
+
+
+def control_net(model: ModelPatcher, seed: int = 0) -> comfy.controlnet.ControlNet:
+    """A random ControlNet for this MODEL, as the stock loader gives one."""
+    shape = {
+        key: value for key, value in model.model.model_config.unet_config.items() if key not in ("out_channels", "transformer_depth_output")
+    }
+    network = comfy.cldm.cldm.ControlNet(**shape, hint_channels=3, operations=comfy.ops.disable_weight_init)
+    randomise(network, seed, sharpen=1.0)
+    return comfy.controlnet.ControlNet(network, load_device=CPU)
 
 
 BRANCH_ENDS = ("out_layers.3.weight", "proj_out.weight", "to_out.0.weight", "ff.net.2.weight")

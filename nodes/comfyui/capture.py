@@ -13,10 +13,11 @@ from typing import Any
 import comfy.ldm.modules.attention
 import comfy.model_patcher
 import comfy.patcher_extension
+import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...ledits.attention_store import RunningSum, StoreSettings, cross_attention_probabilities, map_size
+from ...ledits.attention_store import RunningSum, StoreSettings, cross_attention_probabilities, halved, halvings
 from .model import cross_attention_blocks
 
 KEY = "ledits"
@@ -32,16 +33,26 @@ class Recorder:
 
     def __init__(self, settings: StoreSettings, height: int, width: int, wanted: Callable[[dict], Sequence[Hashable | None]]):
         self.settings, self.wanted = settings, wanted
-        self.latent_size = (height, width)
-        self.size = map_size(height, width, settings.resolution)
+        self._halvings = halvings(height, width, settings.resolution)
         self.sums: dict[Hashable, RunningSum] = {}
+        self._sizes: dict[Hashable, tuple[int, int]] = {}
 
-    def maps(self, name: Hashable) -> Tensor | None:
-        """The mean over layers and heads, [B, h, w, columns], or None where nothing was recorded."""
-        return self.sums[name].mean(*self.size) if name in self.sums else None
+    def maps(self, name: Hashable, device: torch.device) -> Tensor | None:
+        """The mean over layers and heads, [B, h, w, columns], or None where nothing was recorded.
 
-    def record(self, rows: Sequence[tuple[Hashable, slice]], batch: int, query: Tensor, key: Tensor, heads: int) -> None:
-        if query.shape[1] != self.size[0] * self.size[1]:
+        A prompt that was asked for an area of the picture has maps of that area. Several graphics cards may share the prompts of
+        a step; each map waits on the one that made it until it is wanted on `device`.
+        """
+        return self.sums[name].mean(*self._sizes[name]).to(device) if name in self.sums else None
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of the maps of a latent, or an area of it, of height x width cells."""
+        return halved(height, width, self._halvings)
+
+    def record(
+        self, rows: Sequence[tuple[Hashable, slice]], batch: int, size: tuple[int, int], query: Tensor, key: Tensor, heads: int
+    ) -> None:
+        if query.shape[1] != size[0] * size[1]:
             return
         if query.shape[0] != batch:
             raise RuntimeError(
@@ -49,6 +60,7 @@ class Recorder:
                 "inside the attention layers. Remove that node's patch from this model, or use mask_mode 'noise' or 'none'."
             )
         for name, part in rows:
+            self._sizes[name] = size
             self.sums.setdefault(name, RunningSum()).add(cross_attention_probabilities(query[part], key[part], heads), heads)
 
 
@@ -77,10 +89,9 @@ def around_network(
     batch = x.shape[0]
     share = batch // max(len(names), 1)
     rows = [(name, slice(chunk * share, (chunk + 1) * share)) for chunk, name in enumerate(names) if name is not None]
-    if rows and tuple(x.shape[-2:]) == recorder.latent_size:
-        transformer_options = _with_capture(
-            transformer_options, executor.class_obj, partial(recorder.record, rows, batch), recorder.settings
-        )
+    if rows:
+        record = partial(recorder.record, rows, batch, recorder.size(*x.shape[-2:]))
+        transformer_options = _with_capture(transformer_options, executor.class_obj, record, recorder.settings)
     return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import Any
 
 import comfy.samplers
@@ -11,31 +12,19 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...ledits.attention_store import on_the_picture, weighted_mean
 from ...ledits.guidance import concept_guidance, first_active_step, guidance_mask, guided
 from ...ledits.tokens import merge_words, word_maps
 from .capture import KEY, Recorder, capturing
 from .fingerprint import is_network_of
 from .store import remember_edits, settings_of, without_run
-from .types import Base, Concept, EditRecord, PictureInversion
+from .types import Base, Concept, Conditioning, EditRecord, PictureInversion
 
 KNOWN_BASE = f"{KEY}_known_base"
 """Model option under which the replay hands over a base prediction that the inversion already made at this very state."""
 
-# What a concept must not take over from the negative conditioning: its text, and where and how strongly that text applies.
-_OWN_KEYS = {
-    "cross_attn",
-    "pooled_output",
-    "model_conds",
-    "uuid",
-    "area",
-    "mask",
-    "strength",
-    "mask_strength",
-    "set_area_to_bounds",
-    "start_percent",
-    "end_percent",
-    "default",
-}
+# What belongs to one text, and to no other that is asked in its place.
+_TEXT_KEYS = {"cross_attn", "pooled_output", "model_conds", "uuid", "clip_start_percent", "clip_end_percent"}
 
 
 class MaskedGuider(comfy.samplers.CFGGuider):
@@ -55,16 +44,17 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         concepts: tuple[Concept, ...] = (),
         record: EditRecord | None = None,
     ):
-        super().__init__(model)
+        # ComfyUI registers the conditionings' hooks on the patcher that samples; the incoming one stays as it is.
+        super().__init__(model.clone())
+        self._incoming = model
         self.inversion, self.concepts, self.settings, self._observer = inversion, concepts, settings_of(model), record
         self._levels = [] if inversion is None else inversion.walk.sigmas.tolist()
         self._with_source = base.positive is not None
         self.base = base
         self.set_cfg(base.cfg)
         conds = {"negative": base.negative} | ({"positive": base.positive} if base.positive is not None else {})
-        shared = {key: value for key, value in base.negative[0][1].items() if key not in _OWN_KEYS}
         for number, concept in enumerate(concepts):
-            conds[_name(number)] = [[encoding, shared | options] for encoding, options in concept.conditioning]
+            conds[_name(number)] = _in_place_of(base.negative, concept.conditioning)
         self.inner_set_conds(conds)
 
     @property
@@ -78,19 +68,21 @@ class MaskedGuider(comfy.samplers.CFGGuider):
     def knows_base(self) -> bool:
         """Whether the inversion's base predictions are this guider's too."""
         inversion = self.inversion
-        return inversion is not None and self.base is inversion.base and is_network_of(inversion, self.model_patcher, KEY)
+        return inversion is not None and self.base is inversion.base and is_network_of(inversion, self._incoming, KEY)
 
     def inner_sample(self, noise: Tensor, latent_image: Tensor, device: torch.device, *args: Any, **kwargs: Any) -> Tensor:
         self._record = self._observer or EditRecord.of(self.concepts)
         remember_edits(self.model_options, self._record)
         self._user_masks = [_to_latent(concept.mask, latent_image, device) for concept in self.concepts]
+        self._predicted = 0
         try:
             return super().inner_sample(noise, latent_image, device, *args, **kwargs)
         finally:
-            del self._record, self._user_masks
+            del self._record, self._user_masks, self._predicted
 
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: dict = {}, seed: int | None = None) -> Tensor:
-        step = self._step(timestep) if self.concepts else 0
+        step = self._step(timestep) if self.inversion is not None else 0
+        self._turn_hooks(step, timestep, model_options)
         active = [number for number, concept in enumerate(self.concepts) if concept.edit.is_active(step)]
         known = model_options.get(KNOWN_BASE)
         needs_empty = self._needs_empty(bool(active), known)
@@ -108,7 +100,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         for place, number in enumerate(active):
             concept = self.concepts[number]
             guidance = concept_guidance(out[2 + place], empty, concept.edit, self._user_masks[number])
-            mask = guidance_mask(guidance, concept.edit, self._word_map(recorder, number, step), concept.smoothing)
+            mask = guidance_mask(guidance, concept.edit, self._word_map(recorder, number, step, x), concept.smoothing)
             self._record.masks[number] = mask if self._user_masks[number] is None else mask * self._user_masks[number]
             guidances.append(guidance)
             masks.append(mask)
@@ -118,6 +110,14 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         """How many of the inversion's levels lie above this one."""
         sigma = float(timestep.flatten()[0]) * (1 + 1e-6)
         return sum(level > sigma for level in self._levels[:-1])
+
+    def _turn_hooks(self, step: int, timestep: Tensor, model_options: dict) -> None:
+        """Lets hooks that change from step to step pass the steps that the replay did not predict, as they did in the inversion."""
+        groups = {cond["hooks"] for conds in self.conds.values() for cond in conds if cond.get("hooks") is not None}
+        for level in self._levels[self._predicted : step]:
+            for hooks in groups:
+                self.model_patcher.prepare_hook_patches_current_keyframe(torch.full_like(timestep, level), hooks, model_options)
+        self._predicted = step + 1
 
     def _needs_empty(self, editing: bool, known: Tensor | None) -> bool:
         """Whether D_empty must be predicted: as the base or a part of it, or to measure concepts against."""
@@ -164,23 +164,40 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         )
 
     def _recorder(self, x: Tensor, active: list[int]) -> Recorder | None:
-        numbers = {2 + place: number for place, number in enumerate(active) if self.concepts[number].edit.needs_attention}
+        numbers = {2 + place: number for place, number in enumerate(active) if self.concepts[number].looks}
         if not numbers:
             return None
-        return Recorder(self.settings, *x.shape[-2:], lambda options: [numbers.get(cond) for cond in options["cond_or_uncond"]])
 
-    def _word_map(self, recorder: Recorder | None, number: int, step: int) -> Tensor | None:
-        concept = self.concepts[number]
-        if recorder is None or not concept.edit.needs_attention:
+        def wanted(options: dict) -> list[tuple[int, Hashable] | None]:
+            chunks = zip(options["cond_or_uncond"], options["uuids"], strict=True)
+            return [(numbers[cond], entry) if cond in numbers else None for cond, entry in chunks]
+
+        return Recorder(self.settings, *x.shape[-2:], wanted)
+
+    def _word_map(self, recorder: Recorder | None, number: int, step: int, x: Tensor) -> Tensor | None:
+        concept, latent = self.concepts[number], (x.shape[-2], x.shape[-1])
+        if not concept.edit.needs_attention:
             return None
-        maps = recorder.maps(number)
-        if maps is None:
+        if concept.seen_map is not None:
+            return concept.seen_map.to(x.device).expand(len(x), -1, -1)
+        assert recorder is not None
+        size = recorder.size(*latent)
+        # A concept may be asked in several places of the picture; its maps are composed as ComfyUI composes the predictions.
+        entries = []
+        for cond in self.conds[_name(number)]:
+            maps = recorder.maps((number, cond["uuid"]), x.device)
+            if maps is not None:
+                words = word_maps(maps, concept.prompt)
+                if "area" in cond:
+                    words = on_the_picture(words, cond["area"], *latent, size)
+                entries.append((_share(cond, latent, words), words))
+        if not entries:
             raise RuntimeError(
-                f"LEDITS++ found no cross-attention for the concept {concept.text!r} at maps of {recorder.size[1]}x{recorder.size[0]} cells. "
+                f"LEDITS++ found no cross-attention for the concept {concept.text!r} at maps of {size[1]}x{size[0]} cells. "
                 "Allow more parts or another resolution in the Attention Store node, or use mask_mode 'noise'."
             )
         record = self._record.words[number]
-        record.add(step, word_maps(maps, concept.prompt))
+        record.add(step, weighted_mean(entries))
         return merge_words(record.current(self.settings.average_steps), concept.words)
 
 
@@ -193,3 +210,47 @@ def _to_latent(mask: Tensor | None, latent: Tensor, device: torch.device) -> Ten
     if mask is None:
         return None
     return F.interpolate(mask[:, None].to(device, torch.float32), size=tuple(latent.shape[-2:]), mode="area").clamp(0, 1)
+
+
+def _in_place_of(negative: Conditioning, concept: Conditioning) -> Conditioning:
+    """The concept asked wherever, whenever and however the negative prompt is: the same masks, ranges, hooks, ControlNets, in another text."""
+    places: list[dict[str, Any]] = []
+    for _, options in negative:
+        place = {key: value for key, value in options.items() if key not in _TEXT_KEYS}
+        if not any(_equal(place, other) for other in places):
+            places.append(place)
+    return [[encoding, place | own | _hooks(place, own)] for place in places for encoding, own in concept]
+
+
+def _equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two conditionings' options are the same objects or the same numbers and names."""
+    plain = int | float | str | tuple
+    return one.keys() == other.keys() and all(
+        value is other[key] or (isinstance(value, plain) and value == other[key]) for key, value in one.items()
+    )
+
+
+def _hooks(place: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The hooks of a place and of a concept's own text encoder together."""
+    there, mine = place.get("hooks"), own.get("hooks")
+    if there is None or mine is None or there.is_subset_of(mine):
+        return {}
+    # One group for all, where it can be, runs in one call.
+    return {"hooks": there if mine.is_subset_of(there) else there.clone_and_combine(mine)}
+
+
+def _share(cond: dict[str, Any], latent: tuple[int, int], maps: Tensor) -> Tensor:
+    """How much a conditioning's prediction counts beside others at each cell of the maps, [B or 1, h, w, 1]."""
+    strength = cond.get("strength", 1.0)
+    if "default" in cond:
+        strength = 1e-6  # only what the others leave
+    mask = maps.new_ones(1, *latent)
+    if "mask" in cond:
+        mask = cond["mask"][: len(maps)].to(maps) * cond.get("mask_strength", 1.0)
+    if "area" in cond:
+        rows, columns, top, left = cond["area"]
+        inside = torch.zeros_like(mask)
+        inside[:, top : top + rows, left : left + columns] = 1
+        mask = mask * inside
+    share = F.interpolate(strength * mask[:, None], size=tuple(maps.shape[1:3]), mode="area")
+    return share.movedim(1, -1).repeat(len(maps) // len(mask), 1, 1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -27,28 +28,35 @@ class Run:
     """One sampling run: the maps of every prompt of both branches, and what this pack's guider recorded.
 
     Attributes:
+        latent_size: height and width of the picture; areas that are predicted alone are not recorded.
         maps: by branch (0 positive, 1 negative) and conditioning entry, one [B, h, w, columns] for each step.
         edits: the record of a LEDITS++ guider that sampled in this run.
     """
 
     settings: StoreSettings
+    latent_size: tuple[int, int]
     maps: dict[tuple[int, Hashable], list[Tensor]] = field(default_factory=dict)
     edits: EditRecord | None = None
     _sigma: float | None = None
     _recorder: Recorder | None = None
+    # Several graphics cards may begin a step at the same time, each in a thread of its own.
+    _turning: threading.Lock = field(default_factory=threading.Lock)
 
     def around_network(self, executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        if tuple(x.shape[-2:]) != self.latent_size:
+            return executor(x, *args, **kwargs)
         options = args[4]
         sigma = float(options["sigmas"].flatten()[0])
-        if sigma != self._sigma or self._recorder is None:
-            self.finish_step()
-            self._sigma, self._recorder = sigma, Recorder(self.settings, *x.shape[-2:], self._wanted)
+        with self._turning:
+            if sigma != self._sigma or self._recorder is None:
+                self.finish_step()
+                self._sigma, self._recorder = sigma, Recorder(self.settings, *self.latent_size, self._wanted)
         return around_network(self._recorder, executor, x, *args, **kwargs)
 
     def finish_step(self) -> None:
         if self._recorder is not None:
             for name in self._recorder.sums:
-                self.maps.setdefault(name, []).append(self._recorder.maps(name))
+                self.maps.setdefault(name, []).append(self._recorder.maps(name, torch.device("cpu")))
             self._recorder = None
 
     def _wanted(self, options: dict) -> list[tuple[int, Hashable] | None]:
@@ -69,13 +77,12 @@ class AttentionStore:
         wanted = _fingerprint(samples)
         return next((run for fingerprint, run in reversed(self._runs) if fingerprint == wanted), None)
 
-    def around_run(self, executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+    def around_run(self, executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """An OUTER_SAMPLE wrapper: gives this run a place of its own in the run's options."""
-        run = Run(self.settings)
+        run = Run(self.settings, (noise.shape[-2], noise.shape[-1]))
         executor.class_obj.model_options["transformer_options"][_RUN] = run
-        samples = executor(*args, **kwargs)
+        samples = executor(noise, *args, **kwargs)
         run.finish_step()
-        run.maps = {name: [step.cpu() for step in steps] for name, steps in run.maps.items()}
         if run.edits is not None:
             run.edits.words = [words.to(torch.device("cpu")) for words in run.edits.words]
         self._runs.append((_fingerprint(samples), run))

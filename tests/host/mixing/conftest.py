@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
+from families.kinds import cross_attention
 from in_comfy import run
 from torch import Tensor
 
@@ -90,6 +93,104 @@ def unchanged() -> Callable[..., contextlib.AbstractContextManager[None]]:
                 assert now[name] == value, f"{name} of the MODEL changed"
 
     return check
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A mix that held.
+
+    Attributes:
+        base: [N, B, C, H, W] the prediction at every step of the inversion.
+        guidance: [B, C, H, W] what one concept of scale 1 adds in the last step.
+        maps: [B, h, w, words] where it looks there.
+    """
+
+    base: Tensor
+    guidance: Tensor
+    maps: Tensor
+    inversion: Any
+
+
+@pytest.fixture(scope="session")
+def predictions() -> Callable[..., Tensor]:
+    """ComfyUI's own predictions for a conditioning at every state of an inversion's path, as LATENTs, [N, B, C, H, W]."""
+    import comfy.samplers
+
+    from ledits.inversion import path
+
+    class Looks(comfy.samplers.Sampler):
+        def __init__(self, inversion: Any):
+            self.states = list(path(inversion.walk))
+
+        def sample(self, guider: Any, sigmas: Tensor, arguments: dict, *rest: Any) -> Tensor:
+            levels = sigmas[:, None].expand(-1, len(self.states[0]))
+            looks = zip(self.states, levels[:-1], strict=False)
+            self.found = torch.stack([guider(state, level, **arguments) for state, level in looks])
+            return self.found[-1]
+
+    def look(model: Any, inversion: Any, negative: Any, positive: Any = None, cfg: float = 1.0) -> Tensor:
+        guider = comfy.samplers.CFGGuider(model.clone())
+        guider.inner_set_conds({"positive": negative if positive is None else positive, "negative": negative})
+        guider.set_cfg(cfg)
+        looks, picture = Looks(inversion), inversion.latent["samples"]
+        with torch.inference_mode():
+            guider.sample(torch.zeros_like(picture), picture, looks, inversion.walk.sigmas, disable_pbar=True)
+        return model.model.process_latent_out(looks.found)
+
+    return look
+
+
+@pytest.fixture
+def holds(invert, edit, photo_comes_back, unchanged, predictions) -> Callable[..., Mixed]:
+    """What must hold beside any feature: the photo comes back, and every prediction and map is what ComfyUI itself makes of it.
+
+    `place` applies the feature to conditionings: it is given a function that encodes a text, and returns the conditioning. With
+    `takes_over` a concept must be asked under the same feature.
+    """
+
+    def check(
+        model: Any,
+        clip: Any,
+        place: Callable,
+        *,
+        text: str = "a green circle",
+        takes_over: bool = True,
+        positive: Any = None,
+        cfg: float = 1.0,
+    ) -> Mixed:
+        encode = functools.partial(_encode, clip)
+        negative, asked = place(encode), place(lambda _: encode(text)) if takes_over else encode(text)
+        concept = run("LEDITS_Concept", clip=clip, text=text, scale=1.0, threshold=0.8, warmup=STEPS - 1, mask_mode="none")[0]
+        seeing = run("LEDITS_Concept", clip=clip, text=text, scale=1.0, threshold=0.8, warmup=STEPS - 1, mask_mode="attention")[0]
+        with unchanged(model):
+            inversion = invert(model, negative=negative, positive=positive, cfg=cfg)
+            photo_comes_back(model, inversion)
+            base = model.model.process_latent_out(inversion.walk.denoised)
+            assert torch.allclose(base, predictions(model, inversion, negative, positive, cfg), atol=EXACT)
+            height, width = (math.ceil(math.ceil(side / 2) / 2) for side in inversion.walk.original.shape[-2:])
+            alone, layers = cross_attention(model, height * width, lambda: predictions(model, inversion, asked))
+            # After the last step there is no noise: what it adds is seen in the picture as it is.
+            guidance = edit(model, inversion, concept).samples - inversion.latent["samples"]
+            assert torch.allclose(guidance, (alone - predictions(model, inversion, negative))[-1], atol=EXACT)
+            edited = edit(model, inversion, seeing)
+            maps = edited.attention.prompts[0].maps[0]
+            if len(asked) == 1:
+                last = torch.cat(
+                    [probabilities for part in ("input", "output") for probabilities in layers[part][-len(layers[part]) // STEPS :]], 1
+                )
+                known = last.mean(1).unflatten(1, (height, width))
+                (prompt,) = [entry.prompt for entry in concept]
+                assert torch.allclose(maps, torch.stack([known[..., list(columns)].sum(-1) for columns in prompt.columns], -1), atol=1e-5)
+            cells = edited.mask[:, None, ::8, ::8]
+            assert torch.allclose(edited.samples - inversion.latent["samples"], guidance * cells, atol=EXACT)
+        assert cells.mean() == pytest.approx(0.2, abs=0.03)
+        return Mixed(base, guidance, maps, inversion)
+
+    return check
+
+
+def _encode(clip: Any, text: str) -> Any:
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
 SET_ON_A_MODEL = (
