@@ -14,19 +14,23 @@ from .masks import ExtractMask
 from .probe_attention import ProbeAttention
 from .replay import ReplaySampler
 from .schedule import Schedule
+from .sockets import checked
 
 NODES: list[type[io.ComfyNode]] = [
-    Schedule,
-    Invert,
-    Concept,
-    Edit,
-    AttentionStore,
-    CaptureAttention,
-    ProbeAttention,
-    ExtractMask,
-    Heatmap,
-    MaskedGuider,
-    ReplaySampler,
-    SaveInversion,
-    LoadInversion,
+    checked(node)
+    for node in (
+        Schedule,
+        Invert,
+        Concept,
+        Edit,
+        AttentionStore,
+        CaptureAttention,
+        ProbeAttention,
+        ExtractMask,
+        Heatmap,
+        MaskedGuider,
+        ReplaySampler,
+        SaveInversion,
+        LoadInversion,
+    )
 ]

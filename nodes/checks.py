@@ -13,7 +13,7 @@ from ..ledits.schedule import check_falling
 from ..ledits.tokens import Prompt
 from .comfyui.capture import KEY
 from .comfyui.fingerprint import family, fingerprint
-from .comfyui.model import has_cross_attention, is_flow, pixels_per_cell
+from .comfyui.model import has_cross_attention, is_flow, pixels_per_cell, prompt_width
 from .comfyui.store import settings_of
 from .comfyui.types import Base, Concept, Conditioning, PictureInversion
 from .errors import LeditsInputError
@@ -35,7 +35,12 @@ def picture_latent(node: str, name: str, latent: dict[str, Any], model: ModelPat
     samples = latent["samples"]
     channels = model.get_model_object("latent_format").latent_channels
     if samples.is_nested or samples.ndim != 4:
-        raise LeditsInputError(node, name, "holds a video or a nested latent; LEDITS++ edits pictures")
+        shape = "nested" if samples.is_nested else f"of shape {list(samples.shape)}"
+        raise LeditsInputError(
+            node, name, f"is {shape}, but LEDITS++ edits pictures, [batch, channels, height, width]: connect one, not a video or sound"
+        )
+    if not samples.numel():
+        raise LeditsInputError(node, name, f"holds no picture (shape {list(samples.shape)}): connect an encoded picture")
     if samples.shape[1] != channels:
         raise LeditsInputError(
             node, name, f"has {samples.shape[1]} channels, but this model works on {channels}: encode the picture with the model's own VAE"
@@ -44,26 +49,60 @@ def picture_latent(node: str, name: str, latent: dict[str, Any], model: ModelPat
         raise LeditsInputError(
             node, name, "holds values that are not finite (NaN or infinity); check the picture and the VAE that encoded it"
         )
+    if "noise_mask" in latent and not torch.isfinite(latent["noise_mask"]).all():
+        raise LeditsInputError(node, name, "holds a noise mask with values that are not finite (NaN or infinity); check that mask")
     if not samples.any():
         raise LeditsInputError(node, name, "is empty (all zeros): connect an encoded picture, not an Empty Latent Image")
     return samples
 
 
-def falling_sigmas(node: str, sigmas: Tensor) -> None:
+def falling_sigmas(node: str, sigmas: Tensor, flow: bool) -> None:
+    if sigmas.ndim != 1:
+        raise LeditsInputError(node, "sigmas", f"has the shape {list(sigmas.shape)}, but must be one list of noise levels")
     try:
         check_falling(sigmas)
     except ValueError as error:
         raise LeditsInputError(node, "sigmas", str(error)) from error
+    if flow and sigmas[0] > 1:
+        raise LeditsInputError(
+            node,
+            "sigmas",
+            f"begin at {float(sigmas[0]):.4g}, but the noise of a flow model ends at 1: connect LEDITS++ Schedule, or a scheduler "
+            "that is fed with this model",
+        )
 
 
-def conditioning(node: str, name: str, value: Conditioning | None) -> None:
-    if value is not None and not value:
-        raise LeditsInputError(node, name, "is an empty conditioning: connect a CLIP Text Encode node")
+def conditioning(node: str, name: str, value: Conditioning | None, model: ModelPatcher, what: str = "") -> None:
+    """Refuses prompts that the network cannot read.
+
+    Args:
+        what: begins the message where the input holds more than this conditioning.
+    """
+    if value is None:
+        return
+    if not value:
+        raise LeditsInputError(node, name, f"{what}is an empty conditioning: connect a CLIP Text Encode node")
+    width = prompt_width(model)
+    for encoding, _ in value:
+        if width is not None and encoding.shape[-1] != width:
+            raise LeditsInputError(
+                node,
+                name,
+                f"{what}was encoded {encoding.shape[-1]} wide, but this model reads prompts {width} wide: encode it with the text encoder "
+                "of this checkpoint",
+            )
+        if not torch.isfinite(encoding).all():
+            raise LeditsInputError(
+                node,
+                name,
+                f"{what}holds values that are not finite (NaN or infinity): load the text encoder in another precision, or take out "
+                "an embedding or a LoRA that breaks it",
+            )
 
 
-def base(node: str, value: Base) -> None:
-    conditioning(node, "negative", value.negative)
-    conditioning(node, "positive", value.positive)
+def base(node: str, value: Base, model: ModelPatcher) -> None:
+    conditioning(node, "negative", value.negative, model)
+    conditioning(node, "positive", value.positive, model)
     if value.positive is None and value.cfg != 1:
         raise LeditsInputError(
             node,
@@ -105,7 +144,8 @@ def edit(node: str, model: ModelPatcher, inversion: PictureInversion, concepts: 
         )
     height, width = original.shape[-2:]
     for number, concept in enumerate(concepts, 1):
-        if concept.edit.needs_attention:
+        conditioning(node, "concepts", concept.conditioning, model, f"concept {number} ({concept.text!r}) ")
+        if concept.looks:
             cross_attention(
                 node,
                 model,
@@ -119,6 +159,7 @@ def edit(node: str, model: ModelPatcher, inversion: PictureInversion, concepts: 
                     f"concept {number} ({concept.text!r}) was encoded by a text encoder that is not CLIP, so its words cannot be "
                     "found in the attention: choose mask_mode 'noise' or 'none'",
                 )
+        _seen(node, number, concept, original, pixels_per_cell(model))
         _user_mask(node, number, concept, original, pixels_per_cell(model))
 
 
@@ -143,6 +184,21 @@ def origin(model: ModelPatcher, inversion: PictureInversion) -> str | None:
             "If those are not the same (LoRA, sampling), the photo is not kept exactly outside the masks."
         )
     return "The loaded inversion was made with this checkpoint."
+
+
+def _seen(node: str, number: int, concept: Concept, original: Tensor, cell: int) -> None:
+    """Refuses attention that was captured in other pictures."""
+    if concept.seen is None:
+        return
+    batch, _, height, width = original.shape
+    count, picture = len(concept.seen.prompts[0].maps[0]), (concept.seen.height, concept.seen.width)
+    if picture != (height * cell, width * cell) or count not in (1, batch):
+        raise LeditsInputError(
+            node,
+            "concepts",
+            f"the attention of concept {number} ({concept.text!r}) was captured in {count} of {picture[1]}x{picture[0]} pixels, but the "
+            f"inversion is of {batch} of {width * cell}x{height * cell}: probe the photo that was inverted",
+        )
 
 
 def _user_mask(node: str, number: int, concept: Concept, original: Tensor, cell: int) -> None:

@@ -43,8 +43,8 @@ def guider_of(
 ) -> Guider:
     """The checked guider of an edit."""
     base = overridden(inversion.base, negative, positive, cfg)
-    checks.base(node, base)
     checks.edit(node, model, inversion, concepts)
+    checks.base(node, base, model)
     return Guider(model, base, inversion, concepts, record)
 
 

@@ -71,9 +71,9 @@ class Invert(io.ComfyNode):
     def execute(cls, model, latent, sigmas, negative, positive=None, cfg: float = 1.0, seed: int = 0) -> io.NodeOutput:
         flow = checks.noise_kind(NODE, model)
         samples = checks.picture_latent(NODE, "latent", latent, model)
-        checks.falling_sigmas(NODE, sigmas)
+        checks.falling_sigmas(NODE, sigmas, flow)
         base = Base(negative, positive, cfg)
-        checks.base(NODE, base)
+        checks.base(NODE, base, model)
 
         guider = MaskedGuider(model, base)
         sampler = InversionSampler(flow, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -87,4 +88,9 @@ def merged_map(node: str, attention: Attention, concept: int, words: str) -> Ten
         positions = positions_of(prompt.words, words)
     except ValueError as error:
         raise LeditsInputError(node, "words", str(error)) from error
-    return merge_words(prompt.mean(), positions)
+    maps = merge_words(prompt.mean(), positions)
+    if not torch.isfinite(maps).all():
+        raise LeditsInputError(
+            node, "attention", "holds maps that are not finite (NaN or infinity): load the model that was looked at in another precision"
+        )
+    return maps

@@ -46,6 +46,12 @@ def has_cross_attention(model: ModelPatcher) -> bool:
     return next(cross_attention_blocks(model.get_model_object("diffusion_model")), None) is not None
 
 
+def prompt_width(model: ModelPatcher) -> int | None:
+    """Columns of the encodings that a UNet's cross-attention reads; None for other networks."""
+    width = model.model.model_config.unet_config.get("context_dim")
+    return width if isinstance(width, int) and has_cross_attention(model) else None
+
+
 def pixels_per_cell(model: ModelPatcher) -> int:
     """Picture pixels along one side of a latent cell."""
     return getattr(model.get_model_object("latent_format"), "spacial_downscale_ratio", 8)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import comfy.samplers
+import comfy.utils
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ...ledits.inversion import Denoiser, Inversion, StepReport, invert, noise_levels, noised_path, replay
+from ..errors import LeditsInputError
 from .guider import KNOWN_BASE, MaskedGuider
 
 
@@ -57,7 +58,7 @@ class _Sampler(comfy.samplers.Sampler):
         disable_pbar: bool = False,
     ) -> Tensor:
         steps = len(sigmas) - 1
-        with tqdm(total=steps, disable=disable_pbar) as bar:
+        with comfy.utils.model_trange(steps, disable=disable_pbar) as bar:
 
             def report(step: int, denoised: Tensor, x: Tensor) -> None:
                 bar.update()
@@ -81,7 +82,16 @@ class InversionSampler(_Sampler):
         self._flow, self._seed = flow, seed
 
     def walk(self, job: Job) -> Tensor:
-        self.result = invert(job.latent, job.sigmas, job.denoiser(), flow=self._flow, seed=self._seed, report=job.report)
+        result = invert(job.latent, job.sigmas, job.denoiser(), flow=self._flow, seed=self._seed, report=job.report)
+        broken = ~torch.isfinite(result.denoised).flatten(1).all(1)
+        if broken.any():
+            raise LeditsInputError(
+                "LEDITS++ Invert",
+                "model",
+                f"gave a prediction at step {int(broken.nonzero()[0])} that is not finite (NaN or infinity): load it in another precision "
+                "(ComfyUI's --force-fp32, --bf16-unet), or take out the node that breaks it",
+            )
+        self.result = result
         return job.latent
 
 
@@ -107,6 +117,13 @@ class ReplaySampler(_Sampler):
                 return (on_known_base if step == first else guided)(x, step)
 
         x = replay(walk, denoise, first=first, keep=job.mask, report=job.report)
+        if not torch.isfinite(x).all():
+            raise LeditsInputError(
+                "LEDITS++ Edit or Masked Guider",
+                "model",
+                "gave predictions that are not finite (NaN or infinity): load it in another precision (ComfyUI's --force-fp32, --bf16-unet), "
+                "or lower the scale of the concepts",
+            )
         return job.guider.inner_model.model_sampling.inverse_noise_scaling(job.sigmas[-1], x)
 
     def _on_device(self, latent: Tensor, sigmas: Tensor) -> Inversion:

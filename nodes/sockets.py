@@ -1,0 +1,118 @@
+"""Every input against its node's own schema.
+
+ComfyUI compares the widgets' values with it, but neither values that come over a link, nor NaN, nor what untyped nodes pass on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy_api.latest import io
+from torch import Tensor
+
+from .comfyui.store import AttentionStore
+from .comfyui.types import Attention, AttentionSocket, Concept, ConceptsSocket, InversionSocket, PictureInversion, StoreSocket
+from .errors import LeditsInputError
+
+
+def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """The node, refusing whatever its schema does not allow before it runs. None at an optional input counts as not connected."""
+
+    class Checked(node):
+        @classmethod
+        def execute(cls, **inputs: Any) -> io.NodeOutput:
+            schema = node.define_schema()
+            for item in schema.inputs:
+                if item.id in inputs and inputs[item.id] is None and item.optional:
+                    del inputs[item.id]
+                elif item.id in inputs:
+                    _check(schema.display_name, item, inputs[item.id])
+            return super().execute(**inputs)
+
+    Checked.__name__, Checked.__qualname__, Checked.__doc__ = node.__name__, node.__qualname__, node.__doc__
+    return Checked
+
+
+def _check(node: str, item: io.Input, value: Any) -> None:
+    fits, wanted = _demand(item)
+    if not fits(value):
+        raise LeditsInputError(node, item.id, f"is {_shown(value)}, but must be {wanted}")
+    if isinstance(value, Tensor) and not torch.isfinite(value).all():
+        raise LeditsInputError(node, item.id, "holds values that are not finite (NaN or infinity): mend the node that makes them")
+
+
+def _demand(item: io.Input) -> tuple[Callable[[Any], bool], str]:
+    """What an input takes: a test, and words for it that say what to do."""
+    if isinstance(item, io.Int.Input | io.Float.Input):
+        number, kind = (Integral, "a whole number") if isinstance(item, io.Int.Input) else (Real, "a number")
+        return (
+            lambda value: isinstance(value, number) and math.isfinite(value) and item.min <= value <= item.max,
+            f"{kind} from {item.min} to {item.max}",
+        )
+    # A list of files has no default; its node says itself what is wrong with a file.
+    if isinstance(item, io.Combo.Input) and item.default is not None:
+        return lambda value: isinstance(value, str) and value in item.options, f"one of {', '.join(item.options)}"
+    return _KINDS[item.get_io_type()]
+
+
+def _kind(*classes: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, classes)
+
+
+def _axes(count: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, Tensor) and value.ndim == count and value.numel() > 0
+
+
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "MODEL": (_kind(ModelPatcher), "a model: connect a checkpoint loader"),
+    "CLIP": (
+        lambda value: hasattr(value, "tokenize") and hasattr(value, "encode_from_tokens_scheduled"),
+        "a text encoder: connect the checkpoint's; where a checkpoint has none, connect a CLIP loader",
+    ),
+    "LATENT": (
+        lambda value: isinstance(value, dict) and hasattr(value.get("samples"), "shape"),
+        "a latent: connect VAE Encode, or what made the picture",
+    ),
+    "SIGMAS": (_kind(Tensor), "a list of noise levels: connect LEDITS++ Schedule or another scheduler"),
+    "CONDITIONING": (
+        lambda value: isinstance(value, list | tuple) and all(_is_encoding(pair) for pair in value),
+        "a conditioning: connect CLIP Text Encode",
+    ),
+    "MASK": (_axes(3), "a mask, [batch, height, width]: connect one that is as large as the picture"),
+    "IMAGE": (
+        lambda value: _axes(4)(value) and value.shape[-1] >= 3,
+        "pictures in colour, [batch, height, width, 3]: connect Load Image or VAE Decode",
+    ),
+    "STRING": (_kind(str), "a text"),
+    "BOOLEAN": (_kind(bool), "on or off"),
+    "COMBO": (_kind(str), "an entry of the list"),
+    InversionSocket.io_type: (_kind(PictureInversion), "an inverted photo: connect LEDITS++ Invert or Load Inversion"),
+    ConceptsSocket.io_type: (
+        lambda value: isinstance(value, tuple) and all(isinstance(entry, Concept) for entry in value),
+        "concepts: connect LEDITS++ Concept",
+    ),
+    StoreSocket.io_type: (_kind(AttentionStore), "a store: connect LEDITS++ Attention Store"),
+    AttentionSocket.io_type: (_kind(Attention), "attention maps: connect LEDITS++ Edit, Probe Attention or Capture Attention"),
+}
+
+
+def _is_encoding(pair: Any) -> bool:
+    return isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], Tensor) and isinstance(pair[1], dict)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "not there (None)"
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {list(value.shape)}"
+    if isinstance(value, bool | int | float | str):
+        text = repr(value)
+        return text if len(text) <= 60 else f"{text[:57]}..."
+    if isinstance(value, dict | list | tuple):
+        return f"a {type(value).__name__}" if value else f"an empty {type(value).__name__}"
+    return f"of the kind {type(value).__name__}"
