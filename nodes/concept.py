@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..ledits.attention_store import WordMaps
 from ..ledits.guidance import MASK_MODES, Edit
 from ..ledits.tokens import positions_of
 from .comfyui.text import encode, tokenize
+from .comfyui.types import Attention, AttentionSocket, ConceptsSocket
 from .comfyui.types import Concept as ConceptEntry
-from .comfyui.types import ConceptsSocket
 from .errors import LeditsInputError
 
 NODE = "LEDITS++ Concept"
@@ -79,12 +80,19 @@ class Concept(io.ComfyNode):
                     default="",
                     optional=True,
                     tooltip="Only these words of the text decide where the change goes, for example "
-                    "'glasses' of 'a man wearing glasses'. Empty: all words.",
+                    "'glasses' of 'a man wearing glasses'. Empty: all words. With 'attention' connected: words of the text that was probed.",
                 ),
                 io.Mask.Input(
                     "mask",
                     optional=True,
                     tooltip="Only inside this mask may the picture change; grey weakens the change. As large as the photo.",
+                ),
+                AttentionSocket.Input(
+                    "attention",
+                    optional=True,
+                    tooltip="Optional: where to change, looked up before the edit. To replace a thing, probe the photo for the old one with "
+                    "Probe Attention and connect it here: 'words' are then words of that node's text, the mask stands still, and the new thing "
+                    "lands where the old one is. Unconnected: each step looks anew, for this text.",
                 ),
                 ConceptsSocket.Input(
                     "concepts", optional=True, tooltip="Concepts that also apply: connect the previous Concept node to chain them."
@@ -106,6 +114,7 @@ class Concept(io.ComfyNode):
         cooldown: int,
         words: str = "",
         mask=None,
+        attention: Attention | None = None,
         concepts: tuple[ConceptEntry, ...] = (),
     ) -> io.NodeOutput:
         if not text.strip():
@@ -115,9 +124,25 @@ class Concept(io.ComfyNode):
                 NODE, "cooldown", f"is {cooldown}, but the concept only begins at warmup {warmup}: raise it, or set 0 for no end"
             )
         prompt = tokenize(clip, text)
-        try:
-            positions = positions_of(prompt.words, words)
-        except ValueError as error:
-            raise LeditsInputError(NODE, "words", str(error)) from error
+        positions = _positions(prompt.words if attention is None else _only_text(attention).words, words)
         edit = Edit(direction == "add", scale, threshold, mask_mode, warmup, cooldown)
-        return io.NodeOutput((*concepts, ConceptEntry(edit, prompt, positions, encode(clip, text), mask)))
+        return io.NodeOutput((*concepts, ConceptEntry(edit, prompt, positions, encode(clip, text), mask, attention)))
+
+
+def _only_text(attention: Attention) -> WordMaps:
+    """The one text that a mask can be cut for."""
+    if len(attention.prompts) != 1 or not attention.prompts[0].maps:
+        texts = ", ".join(repr(prompt.text) for prompt in attention.prompts)
+        raise LeditsInputError(
+            NODE,
+            "attention",
+            f"must hold the maps of one text, but is of {len(attention.prompts)} ({texts}): connect Probe Attention or Capture Attention",
+        )
+    return attention.prompts[0]
+
+
+def _positions(there: tuple[str, ...], wanted: str) -> tuple[int, ...]:
+    try:
+        return positions_of(there, wanted)
+    except ValueError as error:
+        raise LeditsInputError(NODE, "words", str(error)) from error

@@ -13,7 +13,7 @@ from ...ledits.guidance import Edit
 from ...ledits.inversion import Inversion
 from ...ledits.inversion_file import NetworkFingerprint
 from ...ledits.masks import OFFICIAL_SMOOTHING
-from ...ledits.tokens import Prompt
+from ...ledits.tokens import Prompt, merge_words
 from .model import NetworkIdentity
 
 Conditioning = list[list[Any]]
@@ -51,28 +51,44 @@ class PictureInversion:
 
 
 @dataclass(frozen=True)
-class Concept:
-    """One entry of LEDITS_CONCEPTS."""
-
-    edit: Edit
-    prompt: Prompt
-    words: tuple[int, ...]
-    conditioning: Conditioning
-    mask: Tensor | None = None
-    smoothing: float = OFFICIAL_SMOOTHING
-
-    @property
-    def text(self) -> str:
-        return self.prompt.text
-
-
-@dataclass(frozen=True)
 class Attention:
     """LEDITS_ATTENTION: the word maps of one or more prompts over one batch of pictures of height x width pixels."""
 
     prompts: tuple[WordMaps, ...]
     height: int
     width: int
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One entry of LEDITS_CONCEPTS.
+
+    Attributes:
+        words: places of the words whose attention counts, in the prompt or, where there is such, in the text of `seen`.
+        seen: attention captured beforehand, of one text, that stands in for the edit's own.
+    """
+
+    edit: Edit
+    prompt: Prompt
+    words: tuple[int, ...]
+    conditioning: Conditioning
+    mask: Tensor | None = None
+    seen: Attention | None = None
+    smoothing: float = OFFICIAL_SMOOTHING
+
+    @property
+    def text(self) -> str:
+        return self.prompt.text
+
+    @property
+    def looks(self) -> bool:
+        """Whether the edit must record this concept's attention."""
+        return self.edit.needs_attention and self.seen is None
+
+    @property
+    def seen_map(self) -> Tensor | None:
+        """The captured map of its words, [B or 1, h, w]."""
+        return None if self.seen is None else merge_words(self.seen.prompts[0].mean(), self.words)
 
 
 @dataclass

@@ -7,7 +7,7 @@ CONTRACT = {
     "LEDITS_Schedule": (["model", "steps", "skip"], ["SIGMAS"]),
     "LEDITS_Invert": (["model", "latent", "sigmas", "negative", "positive", "cfg", "seed"], ["LEDITS_INVERSION"]),
     "LEDITS_Concept": (
-        ["clip", "text", "direction", "scale", "threshold", "mask_mode", "warmup", "cooldown", "words", "mask", "concepts"],
+        ["clip", "text", "direction", "scale", "threshold", "mask_mode", "warmup", "cooldown", "words", "mask", "attention", "concepts"],
         ["LEDITS_CONCEPTS"],
     ),
     "LEDITS_AttentionStore": (["model", "resolution", "up", "down", "mid", "average_steps"], ["MODEL", "LEDITS_STORE"]),

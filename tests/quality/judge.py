@@ -13,7 +13,9 @@ from .edits import Change, Edit
 from .scores import widened
 
 MOST = 2 / 3
-"""Share of a region that must be of a colour for the region to be of it."""
+"""Share of a region that must be unchanged, or gone, for its object to be so."""
+MAJORITY = 1 / 2
+"""Share of a region that must be of a colour for the region to be of that colour."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def _change(change: Change, picture: np.ndarray, background: np.ndarray) -> tupl
     if change.before.shape != change.after.shape:
         return _reshaped(change, picture)
     share = float(painted_with(change.after.colour, picture)[change.region].mean())
-    return share >= MOST, share
+    return share > MAJORITY, share
 
 
 def _gone(region: np.ndarray, picture: np.ndarray, background: np.ndarray) -> tuple[bool, float]:
