@@ -144,8 +144,8 @@ def predictions() -> Callable[..., Tensor]:
 def holds(invert, edit, photo_comes_back, unchanged, predictions) -> Callable[..., Mixed]:
     """What must hold beside any feature: the photo comes back, and every prediction and map is what ComfyUI itself makes of it.
 
-    `place` applies the feature to conditionings: it is given a function that encodes a text, and returns the conditioning. With
-    `takes_over` a concept must be asked under the same feature.
+    `place` applies the feature to conditionings: it is given a function that encodes a text, and returns the conditioning. A
+    concept must be asked under the same feature, unless `asked` gives another conditioning for it.
     """
 
     def check(
@@ -154,12 +154,13 @@ def holds(invert, edit, photo_comes_back, unchanged, predictions) -> Callable[..
         place: Callable,
         *,
         text: str = "a green circle",
-        takes_over: bool = True,
+        asked: Callable | None = None,
         positive: Any = None,
         cfg: float = 1.0,
     ) -> Mixed:
         encode = functools.partial(_encode, clip)
-        negative, asked = place(encode), place(lambda _: encode(text)) if takes_over else encode(text)
+        negative = place(encode)
+        alone = place(lambda _: encode(text)) if asked is None else asked(encode)
         concept = run("LEDITS_Concept", clip=clip, text=text, scale=1.0, threshold=0.8, warmup=STEPS - 1, mask_mode="none")[0]
         seeing = run("LEDITS_Concept", clip=clip, text=text, scale=1.0, threshold=0.8, warmup=STEPS - 1, mask_mode="attention")[0]
         with unchanged(model):
@@ -168,13 +169,13 @@ def holds(invert, edit, photo_comes_back, unchanged, predictions) -> Callable[..
             base = model.model.process_latent_out(inversion.walk.denoised)
             assert torch.allclose(base, predictions(model, inversion, negative, positive, cfg), atol=EXACT)
             height, width = (math.ceil(math.ceil(side / 2) / 2) for side in inversion.walk.original.shape[-2:])
-            alone, layers = cross_attention(model, height * width, lambda: predictions(model, inversion, asked))
+            found, layers = cross_attention(model, height * width, lambda: predictions(model, inversion, alone))
             # After the last step there is no noise: what it adds is seen in the picture as it is.
             guidance = edit(model, inversion, concept).samples - inversion.latent["samples"]
-            assert torch.allclose(guidance, (alone - predictions(model, inversion, negative))[-1], atol=EXACT)
+            assert torch.allclose(guidance, (found - predictions(model, inversion, negative))[-1], atol=EXACT)
             edited = edit(model, inversion, seeing)
             maps = edited.attention.prompts[0].maps[0]
-            if len(asked) == 1:
+            if len(alone) == 1:
                 last = torch.cat(
                     [probabilities for part in ("input", "output") for probabilities in layers[part][-len(layers[part]) // STEPS :]], 1
                 )

@@ -96,4 +96,4 @@ def test_places_and_times_hold_for_the_base_and_for_a_concept_in_it(holds, base_
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_neutral_prompt_in_any_form(holds, base_of, model, clip, name):
     text, without = TEXTS[name]
-    shows(holds(model, clip, text, takes_over=False), base_of(without), ALL, ALL)
+    shows(holds(model, clip, text, asked=lambda e: e("a green circle")), base_of(without), ALL, ALL)
