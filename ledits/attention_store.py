@@ -118,8 +118,10 @@ def weighted_mean(maps: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
     Args:
         maps: pairs of a weight, [B or 1, h or 1, w or 1, 1], and a map, [B, h, w, words].
     """
-    weights, weighted = zip(*((weight, weight * values) for weight, values in maps), strict=True)
-    return sum(weighted) / sum(weights).clamp_min(torch.finfo(torch.float32).tiny)
+    total = weights = torch.zeros(())
+    for weight, values in maps:
+        total, weights = total + weight * values, weights + weight
+    return total / weights.clamp_min(torch.finfo(torch.float32).tiny)
 
 
 @dataclass

@@ -80,7 +80,8 @@ def guidance_mask(guidance: Tensor, edit: Edit, word_map: Tensor | None, smoothi
     if edit.needs_attention:
         if word_map is None:
             raise ValueError(f"mask mode {edit.mask_mode!r} needs the concept's attention map")
-        mask = mask * attention_mask(word_map, edit.threshold, *guidance.shape[-2:], smoothing)
+        height, width = guidance.shape[-2:]
+        mask = mask * attention_mask(word_map, edit.threshold, height, width, smoothing)
     return mask
 
 

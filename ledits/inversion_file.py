@@ -15,7 +15,7 @@ import secrets
 import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 import safetensors
 import safetensors.torch
@@ -235,7 +235,7 @@ def checksum(content: str, tensors: dict[str, Tensor]) -> str:
         tensor = tensors[name]
         digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         if tensor.numel():
-            digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -447,6 +447,6 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def _counts(value: Any) -> bool:
+def _counts(value: Any) -> TypeGuard[list[int]]:
     """Whether this is a list of sizes that a computer can count."""
     return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 48 for item in value)

@@ -23,6 +23,9 @@ from .model import cross_attention_blocks
 KEY = "ledits"
 """Under this key stand all wrappers and options of the pack."""
 
+Name = tuple[int, Hashable]
+"""What a prompt is recorded under: its branch or concept, and which entry of the conditioning it is."""
+
 
 class Recorder:
     """Sums one step's cross-attention over layers and heads, for the chunks of the batch that are asked for.
@@ -31,27 +34,25 @@ class Recorder:
         wanted: gives, for each chunk of a network call, the name to record it under, or None.
     """
 
-    def __init__(self, settings: StoreSettings, height: int, width: int, wanted: Callable[[dict], Sequence[Hashable | None]]):
+    def __init__(self, settings: StoreSettings, height: int, width: int, wanted: Callable[[dict], Sequence[Name | None]]):
         self.settings, self.wanted = settings, wanted
         self._halvings = halvings(height, width, settings.resolution)
-        self.sums: dict[Hashable, RunningSum] = {}
-        self._sizes: dict[Hashable, tuple[int, int]] = {}
+        self.sums: dict[Name, RunningSum] = {}
+        self._sizes: dict[Name, tuple[int, int]] = {}
 
-    def maps(self, name: Hashable, device: torch.device) -> Tensor | None:
-        """The mean over layers and heads, [B, h, w, columns], or None where nothing was recorded.
+    def maps(self, name: Name, device: torch.device) -> Tensor:
+        """The mean over layers and heads, [B, h, w, columns], of a prompt that was recorded.
 
         A prompt that was asked for an area of the picture has maps of that area. Several graphics cards may share the prompts of
         a step; each map waits on the one that made it until it is wanted on `device`.
         """
-        return self.sums[name].mean(*self._sizes[name]).to(device) if name in self.sums else None
+        return self.sums[name].mean(*self._sizes[name]).to(device)
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of the maps of a latent, or an area of it, of height x width cells."""
         return halved(height, width, self._halvings)
 
-    def record(
-        self, rows: Sequence[tuple[Hashable, slice]], batch: int, size: tuple[int, int], query: Tensor, key: Tensor, heads: int
-    ) -> None:
+    def record(self, rows: Sequence[tuple[Name, slice]], batch: int, size: tuple[int, int], query: Tensor, key: Tensor, heads: int) -> None:
         if query.shape[1] != size[0] * size[1]:
             return
         if query.shape[0] != batch:

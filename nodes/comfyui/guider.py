@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
 from typing import Any
 
 import comfy.samplers
@@ -15,7 +14,7 @@ from torch.nn import functional as F
 from ...ledits.attention_store import on_the_picture, weighted_mean
 from ...ledits.guidance import concept_guidance, first_active_step, guidance_mask, guided
 from ...ledits.tokens import merge_words, word_maps
-from .capture import KEY, Recorder, capturing
+from .capture import KEY, Name, Recorder, capturing
 from .fingerprint import is_network_of
 from .store import remember_edits, settings_of, without_run
 from .types import Base, Concept, Conditioning, EditRecord, PictureInversion
@@ -98,10 +97,10 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         empty = out[1] if needs_empty else base
         guidances, masks = [], []
         for place, number in enumerate(active):
-            concept = self.concepts[number]
-            guidance = concept_guidance(out[2 + place], empty, concept.edit, self._user_masks[number])
+            concept, user_mask = self.concepts[number], self._user_masks[number]
+            guidance = concept_guidance(out[2 + place], empty, concept.edit, user_mask)
             mask = guidance_mask(guidance, concept.edit, self._word_map(recorder, number, step, x), concept.smoothing)
-            self._record.masks[number] = mask if self._user_masks[number] is None else mask * self._user_masks[number]
+            self._record.masks[number] = mask if user_mask is None else mask * user_mask
             guidances.append(guidance)
             masks.append(mask)
         return guided(base, guidances, masks)
@@ -168,11 +167,12 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         if not numbers:
             return None
 
-        def wanted(options: dict) -> list[tuple[int, Hashable] | None]:
+        def wanted(options: dict) -> list[Name | None]:
             chunks = zip(options["cond_or_uncond"], options["uuids"], strict=True)
             return [(numbers[cond], entry) if cond in numbers else None for cond, entry in chunks]
 
-        return Recorder(self.settings, *x.shape[-2:], wanted)
+        height, width = x.shape[-2:]
+        return Recorder(self.settings, height, width, wanted)
 
     def _word_map(self, recorder: Recorder | None, number: int, step: int, x: Tensor) -> Tensor | None:
         concept, latent = self.concepts[number], (x.shape[-2], x.shape[-1])
@@ -185,9 +185,9 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         # A concept may be asked in several places of the picture; its maps are composed as ComfyUI composes the predictions.
         entries = []
         for cond in self.conds[_name(number)]:
-            maps = recorder.maps((number, cond["uuid"]), x.device)
-            if maps is not None:
-                words = word_maps(maps, concept.prompt)
+            name = number, cond["uuid"]
+            if name in recorder.sums:
+                words = word_maps(recorder.maps(name, x.device), concept.prompt)
                 if "area" in cond:
                     words = on_the_picture(words, cond["area"], *latent, size)
                 entries.append((_share(cond, latent, words), words))

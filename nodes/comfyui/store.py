@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...ledits.attention_store import StoreSettings
-from .capture import KEY, Recorder, around_network
+from .capture import KEY, Name, Recorder, around_network
 from .types import EditRecord
 
 KEPT_RUNS = 4
@@ -35,7 +34,7 @@ class Run:
 
     settings: StoreSettings
     latent_size: tuple[int, int]
-    maps: dict[tuple[int, Hashable], list[Tensor]] = field(default_factory=dict)
+    maps: dict[Name, list[Tensor]] = field(default_factory=dict)
     edits: EditRecord | None = None
     _sigma: float | None = None
     _recorder: Recorder | None = None
@@ -59,7 +58,8 @@ class Run:
                 self.maps.setdefault(name, []).append(self._recorder.maps(name, torch.device("cpu")))
             self._recorder = None
 
-    def _wanted(self, options: dict) -> list[tuple[int, Hashable] | None]:
+    def _wanted(self, options: dict) -> list[Name | None]:
+        assert self._recorder is not None, "a network call outside any step"
         # A second look at the same prompt in the same step is another node's own branch, such as perturbed attention.
         names = list(zip(options["cond_or_uncond"], options["uuids"], strict=True))
         return [name if name[0] < 2 and name not in self._recorder.sums else None for name in names]
