@@ -15,6 +15,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...ledits.attention_store import StoreSettings
+from ..errors import LeditsInputError
 from .capture import KEY, Name, Recorder, around_network
 from .types import EditRecord
 
@@ -49,8 +50,14 @@ class Run:
         with self._turning:
             if sigma != self._sigma or self._recorder is None:
                 self.finish_step()
-                self._sigma, self._recorder = sigma, Recorder(self.settings, *self.latent_size, self._wanted)
+                self._sigma, self._recorder = sigma, self._new_recorder()
         return around_network(self._recorder, executor, x, *args, **kwargs)
+
+    def _new_recorder(self) -> Recorder:
+        try:
+            return Recorder(self.settings, *self.latent_size, self._wanted)
+        except ValueError as error:
+            raise LeditsInputError("LEDITS++ Attention Store", "resolution", str(error)) from error
 
     def finish_step(self) -> None:
         if self._recorder is not None:

@@ -311,6 +311,15 @@ def test_an_impossible_map_resolution_is_the_stores_fault(node_id, world):
 # What only shows while sampling
 
 
+def test_an_impossible_map_resolution_under_a_plain_sampler(world):
+    import nodes
+
+    inputs = (1, 2, 4.0, "euler", "normal", world.encode("a red circle"), world.encode(""), world.latent)
+    message = r"Attention Store, input 'resolution': resolution is 20, but .* can have 32, 16, 8"
+    with pytest.raises(ValueError, match=message), torch.inference_mode():
+        nodes.common_ksampler(world.resolution(20), *inputs)
+
+
 def sample(guider, sampler, sigmas, samples):
     with torch.inference_mode():
         return guider.sample(torch.zeros_like(samples), samples, sampler, sigmas)
