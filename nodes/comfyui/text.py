@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from torch import Tensor
 
 from ...ledits.tokens import WORD_END, Prompt, prompt_of
 from .types import Conditioning
+
+_EMBEDDING = re.compile(r"embedding:([^\s,:()<\[]+)")
 
 
 def encode(clip: Any, text: str) -> Conditioning:
@@ -19,16 +22,23 @@ def tokenize(clip: Any, text: str) -> Prompt:
     by_encoder = clip.tokenize(text, return_word_ids=True)
     # SDXL's two encoders share the vocabulary and the columns; either tells where the words are.
     chunks = by_encoder.get("l", by_encoder.get("g", by_encoder.get("h", [])))
-    pieces, column = [], 0
-    for chunk in chunks:
-        for token, _, word in chunk:
-            if word:  # start, end and padding belong to word 0
-                pieces.append((column, _piece(clip, token)))
-            column += 1
-    return prompt_of(text, pieces, column)
+    columns = [(token, word) for chunk in chunks for token, _, word in chunk]
+    names = _embedding_names(text, columns)
+    starts = {word: column for column, (_, word) in reversed(list(enumerate(columns)))}
+    ends = {word: column for column, (_, word) in enumerate(columns)}
+    pieces = []
+    for column, (token, word) in enumerate(columns):
+        if word in names:
+            # All vectors of an embedding are one word, also where a long one goes on in the next chunk.
+            pieces.append((column, (names[word] if starts[word] == column else "") + (WORD_END if column == ends[word] else "")))
+        elif word:  # start, end and padding belong to word 0
+            pieces.append((column, clip.tokenizer.untokenize([(token, 1.0)])[0][1]))
+    return prompt_of(text, pieces, len(columns))
 
 
-def _piece(clip: Any, token: Any) -> str:
-    if isinstance(token, Tensor | dict):
-        return f"embedding{WORD_END}"
-    return clip.tokenizer.untokenize([(token, 1.0)])[0][1]
+def _embedding_names(text: str, columns: list[tuple[Any, int]]) -> dict[int, str]:
+    """The textual-inversion embeddings among a prompt's tokens: by the number of the word its file's name, as typed."""
+    words = list(dict.fromkeys(word for token, word in columns if isinstance(token, Tensor | dict)))
+    names = _EMBEDDING.findall(text)
+    # ComfyUI leaves out what it does not find, and does not say which.
+    return dict(zip(words, names if len(names) == len(words) else ["embedding"] * len(words), strict=True))

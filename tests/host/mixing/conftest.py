@@ -61,8 +61,8 @@ def edit() -> Callable[..., Edited]:
     return make
 
 
-@pytest.fixture
-def photo_comes_back(edit, concept) -> Callable[..., None]:
+@pytest.fixture(scope="session")
+def photo_comes_back(edit, clip) -> Callable[..., None]:
     """Asserts that an inversion replays exactly, without a call and with every prediction made anew beside a concept that may go nowhere.
 
     `exact` is how far a cell may be off where the network is called again, beside other rows than while inverting.
@@ -71,7 +71,8 @@ def photo_comes_back(edit, concept) -> Callable[..., None]:
     def check(model: Any, inversion: Any, exact: float = EXACT) -> None:
         original = inversion.latent["samples"]
         height, width = original.shape[-2:]
-        nowhere = concept("a green circle", mask=torch.zeros(1, 8 * height, 8 * width), warmup=0, mask_mode="none")
+        nothing = torch.zeros(1, 8 * height, 8 * width)
+        nowhere = run("LEDITS_Concept", clip=clip, text="a green circle", mask=nothing, warmup=0, mask_mode="none")[0]
         assert (edit(model, inversion).samples - original).abs().max() <= 1e-5
         replayed = edit(model, inversion, nowhere, negative=list(inversion.base.negative))
         assert (replayed.samples - original).abs().max() <= exact
@@ -79,7 +80,7 @@ def photo_comes_back(edit, concept) -> Callable[..., None]:
     return check
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def unchanged() -> Callable[..., contextlib.AbstractContextManager[None]]:
     """`with unchanged(model):` asserts that nothing that can be set on a MODEL, and no weight behind it, is different afterwards."""
 
@@ -140,7 +141,7 @@ def predictions() -> Callable[..., Tensor]:
     return look
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def holds(invert, edit, photo_comes_back, unchanged, predictions) -> Callable[..., Mixed]:
     """What must hold beside any feature: the photo comes back, and every prediction and map is what ComfyUI itself makes of it.
 
@@ -188,6 +189,12 @@ def holds(invert, edit, photo_comes_back, unchanged, predictions) -> Callable[..
         return Mixed(base, guidance, maps, inversion)
 
     return check
+
+
+@pytest.fixture(scope="session")
+def plain(holds, model, clip) -> Mixed:
+    """The concept beside an empty neutral prompt, with no feature at all."""
+    return holds(model, clip, lambda encode: encode(""))
 
 
 def _encode(clip: Any, text: str) -> Any:
