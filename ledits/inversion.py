@@ -97,14 +97,19 @@ def path(inversion: Inversion) -> Iterator[Tensor]:
 
 
 def replay(
-    inversion: Inversion, denoise: Denoiser, *, first: int = 0, keep: Tensor | None = None, report: StepReport | None = None
+    inversion: Inversion,
+    denoise: Denoiser,
+    *,
+    first: int = 0,
+    keep: Callable[[int], Tensor] | None = None,
+    report: StepReport | None = None,
 ) -> Tensor:
     """Walks the path again with another denoiser: x_{i+1} = mu_i(D') + delta_i. With the inversion's own D it ends where it did.
 
     Args:
         denoise: the guided prediction D'.
         first: steps before this one follow the inversion and call nothing.
-        keep: [B, 1, H, W] or broadcastable, 1 where the walk may leave the inversion's path, 0 where it may not.
+        keep: gives for each step [B, 1, H, W] or broadcastable, 1 where the walk may leave the inversion's path, 0 where it may not.
 
     Returns:
         [B, C, H, W] the last state.
@@ -115,7 +120,7 @@ def replay(
         if i <= first:
             x = own
         elif keep is not None:
-            x = torch.lerp(own, x, keep)
+            x = torch.lerp(own, x, keep(min(i, inversion.steps - 1)))
         if i == inversion.steps:
             return x
         denoised = inversion.denoised[i] if i < first else denoise(x, i)

@@ -7,13 +7,12 @@ from comfy_api.latest import io
 from ..ledits.attention_store import WordMaps
 from ..ledits.tokens import Prompt, word_maps
 from . import checks
-from .comfyui.store import KEPT_RUNS, AttentionStore, Run
+from .comfyui.store import BRANCHES, KEPT_RUNS, AttentionStore, Run
 from .comfyui.text import tokenize
 from .comfyui.types import Attention, AttentionSocket, StoreSocket
 from .errors import LeditsInputError
 
 NODE = "LEDITS++ Capture Attention"
-BRANCHES = ("positive", "negative")
 
 
 class CaptureAttention(io.ComfyNode):
@@ -66,7 +65,7 @@ def _edited_concept(run: Run, prompt: Prompt) -> WordMaps | None:
 
 
 def _branch(run: Run, prompt: Prompt, branch: str) -> WordMaps:
-    entries = [maps for (place, _), maps in run.maps.items() if place == BRANCHES.index(branch)]
+    entries = [maps for (place, _), maps in run.maps.items() if place == branch]
     if not entries:
         edited = ", ".join(repr(words.text) for words in run.edits.words) if run.edits is not None else ""
         hint = (

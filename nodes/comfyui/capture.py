@@ -6,7 +6,9 @@ a copy of the call's options, and calls the earlier occupant through. Nothing is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import contextlib
+import sys
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,24 +20,22 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...ledits.attention_store import RunningSum, StoreSettings, cross_attention_probabilities, halved, halvings
-from .model import cross_attention_blocks
+from .branches import Branches, Chunks, Name, ambiguous_rows, follow
+from .model import CrossAttentionBlock, cross_attention_blocks
 
 KEY = "ledits"
 """Under this key stand all wrappers and options of the pack."""
 
-Name = tuple[int, Hashable]
-"""What a prompt is recorded under: its branch or concept, and which entry of the conditioning it is."""
-
 
 class Recorder:
-    """Sums one step's cross-attention over layers and heads, for the chunks of the batch that are asked for.
+    """Sums one step's cross-attention over layers and heads, for the prompts that are asked for.
 
     Args:
-        wanted: gives, for each chunk of a network call, the name to record it under, or None.
+        wants: whether to record the chunk of this name.
     """
 
-    def __init__(self, settings: StoreSettings, height: int, width: int, wanted: Callable[[dict], Sequence[Name | None]]):
-        self.settings, self.wanted = settings, wanted
+    def __init__(self, settings: StoreSettings, height: int, width: int, wants: Callable[[Name], bool]):
+        self.settings, self.wants = settings, wants
         self._halvings = halvings(height, width, settings.resolution)
         self.sums: dict[Name, RunningSum] = {}
         self._sizes: dict[Name, tuple[int, int]] = {}
@@ -52,26 +52,37 @@ class Recorder:
         """Rows and columns of the maps of a latent, or an area of it, of height x width cells."""
         return halved(height, width, self._halvings)
 
-    def record(self, rows: Sequence[tuple[Name, slice]], batch: int, size: tuple[int, int], query: Tensor, key: Tensor, heads: int) -> None:
-        if query.shape[1] != size[0] * size[1]:
-            return
-        if query.shape[0] != batch:
-            raise RuntimeError(
-                f"LEDITS++ cannot tell whose attention is whose: another node turned a batch of {batch} rows into {query.shape[0]} "
-                "inside the attention layers. Remove that node's patch from this model, or use mask_mode 'noise' or 'none'."
-            )
-        for name, part in rows:
-            self._sizes[name] = size
-            self.sums.setdefault(name, RunningSum()).add(cross_attention_probabilities(query[part], key[part], heads), heads)
+    def add(self, name: Name, size: tuple[int, int], query: Tensor, key: Tensor, heads: int) -> None:
+        """Adds one layer of a prompt whose maps have this size."""
+        self._sizes[name] = size
+        self.sums.setdefault(name, RunningSum()).add(cross_attention_probabilities(query, key, heads), heads)
 
 
-def capturing(model_options: dict, recorder: Recorder) -> dict:
-    """A copy of the options with which network calls are recorded."""
-    options = comfy.model_patcher.create_model_options_clone(model_options)
-    comfy.patcher_extension.add_wrapper_with_key(
-        WrappersMP.DIFFUSION_MODEL, KEY, partial(around_network, recorder), options, is_model_options=True
-    )
+def following(model_options: dict, branches: Branches, shown: int | None = None, recorder: Recorder | None = None) -> dict:
+    """A copy of the options with which these prompts are followed into the network, and recorded there; see `follow`."""
+    options = without_capture(comfy.model_patcher.create_model_options_clone(model_options))
+    _add(options, WrappersMP.CALC_COND_BATCH, partial(follow, branches, shown))
+    if recorder is not None:
+        _add(options, WrappersMP.CALC_COND_BATCH, _uncompiled)
+        _add(options, WrappersMP.DIFFUSION_MODEL, partial(around_network, recorder))
     return options
+
+
+def install(model_options: dict, branches: Branches, around: Callable) -> None:
+    """Follows these prompts into the network for as long as these options are used; `around` is a DIFFUSION_MODEL wrapper."""
+    _add(model_options, WrappersMP.CALC_COND_BATCH, partial(follow, branches, None))
+    _add(model_options, WrappersMP.CALC_COND_BATCH, _uncompiled)
+    _add(model_options, WrappersMP.DIFFUSION_MODEL, around)
+
+
+def without_capture(model_options: dict) -> dict:
+    """A copy of the options that listens to nothing."""
+    options = model_options.get("transformer_options", {})
+    wrappers = dict(options.get("wrappers", {}))
+    for kind in (WrappersMP.CALC_COND_BATCH, WrappersMP.DIFFUSION_MODEL):
+        if KEY in wrappers.get(kind, {}):
+            wrappers[kind] = {key: those for key, those in wrappers[kind].items() if key != KEY}
+    return model_options | {"transformer_options": options | {"wrappers": wrappers}}
 
 
 def around_network(
@@ -86,43 +97,87 @@ def around_network(
     **kwargs: Any,
 ) -> Any:
     """A DIFFUSION_MODEL wrapper of ComfyUI's UNet."""
-    names = recorder.wanted(transformer_options)
-    batch = x.shape[0]
-    share = batch // max(len(names), 1)
-    rows = [(name, slice(chunk * share, (chunk + 1) * share)) for chunk, name in enumerate(names) if name is not None]
-    if rows:
-        record = partial(recorder.record, rows, batch, recorder.size(*x.shape[-2:]))
-        transformer_options = _with_capture(transformer_options, executor.class_obj, record, recorder.settings)
+    chunks = Chunks.of(transformer_options)
+    if chunks is not None and any(name is not None and recorder.wants(name) for name in chunks.names):
+        rows = {name: part for name, part in chunks.rows(transformer_options, len(x)).items() if recorder.wants(name)}
+        tap = _Tap(recorder, rows, len(x), recorder.size(*x.shape[-2:]))
+        transformer_options = tap.on(transformer_options, executor.class_obj)
     return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
 
 
-def _with_capture(options: dict, network: Any, record: Callable[[Tensor, Tensor, int], None], settings: StoreSettings) -> dict:
-    options = dict(options)
-    replacements = dict(options.get("patches_replace", {}))
-    occupants = replacements.get("attn2", {})
-    captured = dict(occupants)
-    for block in cross_attention_blocks(network):
-        if settings.records(block.part):
-            # ComfyUI looks for the transformer's own slot first, then for the block's.
-            own = (block.part, block.number, block.index)
-            earlier = occupants.get(own, occupants.get(own[:2]))
-            captured[own] = partial(_attend_and_record, record, earlier, options)
-    replacements["attn2"] = captured
-    options["patches_replace"] = replacements
-    return options
+class _Tap:
+    """Listens at the cross-attention layers during one network call.
+
+    Args:
+        rows: what to record, of a batch of so many rows.
+        size: rows and columns of the maps to record.
+    """
+
+    def __init__(self, recorder: Recorder, rows: dict[Name, slice], batch: int, size: tuple[int, int]):
+        self._recorder, self._rows, self._batch, self._size = recorder, rows, batch, size
+        self._arrived: tuple[Tensor, Tensor] | None = None
+
+    def on(self, options: dict, network: Any) -> dict:
+        """A copy of the call's options with this tap in front of all other patches."""
+        options = dict(options)
+        replacements = dict(options.get("patches_replace", {}))
+        occupants = replacements.get("attn2", {})
+        captured = dict(occupants)
+        for block in cross_attention_blocks(network):
+            if self._recorder.settings.records(block.part):
+                # ComfyUI looks for the transformer's own slot first, then for the block's.
+                own = (block.part, block.number, block.index)
+                earlier = occupants.get(own, occupants.get(own[:2]))
+                captured[own] = partial(self._attend, block, earlier, options)
+        replacements["attn2"] = captured
+        options["patches_replace"] = replacements
+        patches = options.get("patches", {})
+        if patches.get("attn2_patch"):
+            options["patches"] = patches | {"attn2_patch": [self._arrive, *patches["attn2_patch"]]}
+        return options
+
+    def _arrive(self, hidden: Tensor, context: Tensor, value: Tensor, extra: dict) -> tuple[Tensor, Tensor, Tensor]:
+        """What reaches a layer before other nodes' patches change it."""
+        self._arrived = hidden, context
+        return hidden, context, value
+
+    def _attend(
+        self,
+        block: CrossAttentionBlock,
+        earlier: Callable | None,
+        options: dict,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        extra: dict,
+    ) -> Tensor:
+        self._record(block.layer, query, key, extra["n_heads"])
+        if earlier is not None:
+            return earlier(query, key, value, extra)
+        attention = comfy.ldm.modules.attention.optimized_attention
+        return attention(query, key, value, extra["n_heads"], attn_precision=extra["attn_precision"], transformer_options=options)
+
+    def _record(self, layer: Any, query: Tensor, key: Tensor, heads: int) -> None:
+        (hidden, context), self._arrived = self._arrived or (query, key), None
+        # Regional prompts and the like give the layer rows or tokens of their own. The prompt's words are those that came in.
+        widened = hidden.shape[:2] != query.shape[:2] or context.shape[1] < key.shape[1]
+        queries, keys = (hidden, context) if widened else (query, key)
+        if queries.shape[1] != self._size[0] * self._size[1]:
+            return
+        if len(queries) != self._batch:
+            raise ambiguous_rows(self._batch, len(queries))
+        for name, part in self._rows.items():
+            of_prompt = (layer.to_q(queries[part]), layer.to_k(keys[part])) if widened else (queries[part], keys[part])
+            self._recorder.add(name, self._size, *of_prompt, heads)
 
 
-def _attend_and_record(
-    record: Callable[[Tensor, Tensor, int], None],
-    earlier: Callable | None,
-    options: dict,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    extra: dict,
-) -> Tensor:
-    record(query, key, extra["n_heads"])
-    if earlier is not None:
-        return earlier(query, key, value, extra)
-    attention = comfy.ldm.modules.attention.optimized_attention
-    return attention(query, key, value, extra["n_heads"], attn_precision=extra["attn_precision"], transformer_options=options)
+def _add(model_options: dict, kind: str, wrapper: Callable) -> None:
+    comfy.patcher_extension.add_wrapper_with_key(kind, KEY, wrapper, model_options, is_model_options=True)
+
+
+def _uncompiled(executor: Any, *args: Any) -> Any:
+    """A CALC_COND_BATCH wrapper: a network of torch.compile keeps to the patches it was compiled with and would not let us listen."""
+    if "torch._dynamo" not in sys.modules:  # nothing was compiled
+        return executor(*args)
+    with getattr(torch.compiler, "set_stance", contextlib.nullcontext)("force_eager"):
+        return executor(*args)

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from ...ledits.attention_store import on_the_picture, weighted_mean
 from ...ledits.guidance import concept_guidance, first_active_step, guidance_mask, guided
 from ...ledits.tokens import merge_words, word_maps
-from .capture import KEY, Name, Recorder, capturing
+from .branches import POSITIVE
+from .capture import KEY, Recorder, following
 from .fingerprint import is_network_of
 from .store import remember_edits, settings_of, without_run
 from .types import Base, Concept, Conditioning, EditRecord, PictureInversion
@@ -92,7 +93,8 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         ]
         options = without_run(model_options)
         recorder = self._recorder(x, active)
-        out = self._predict(conds, x, timestep, options if recorder is None else capturing(options, recorder))
+        asked = {number: self.conds[_name(number)] for number in active}
+        out = self._predict(conds, x, timestep, following(options, lambda: asked, POSITIVE, recorder))
         base = known if known is not None else self._base(conds, out, x, timestep, options)
         empty = out[1] if needs_empty else base
         guidances, masks = [], []
@@ -122,7 +124,11 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         """Whether D_empty must be predicted: as the base or a part of it, or to measure concepts against."""
         if known is not None:
             return editing and (self._with_source or self._base_is_altered())
-        return editing or not self._with_source or not math.isclose(self.cfg, 1.0)
+        return editing or not (self._with_source and self._is_single())
+
+    def _is_single(self) -> bool:
+        """Whether the base is one prompt's prediction; some nodes want the negative prompt's even where it does not count."""
+        return not self._with_source or (math.isclose(self.cfg, 1.0) and not self.model_options.get("disable_cfg1_optimization", False))
 
     def _base_is_altered(self) -> bool:
         """Whether other nodes change the base prediction, so that it is not D_empty any more."""
@@ -130,21 +136,33 @@ class MaskedGuider(comfy.samplers.CFGGuider):
 
     def _predict(self, conds: list[Any], x: Tensor, timestep: Tensor, options: dict) -> list[Tensor]:
         """Every prediction of the step in one go, which ComfyUI splits where memory is short; zeros where the cond is None."""
+        out = [torch.zeros_like(x)] * len(conds)
         if all(cond is None for cond in conds):
-            return [torch.zeros_like(x)] * len(conds)
-        if "sampler_calc_cond_batch_function" in options:
-            inputs = {"conds": conds, "input": x, "sigma": timestep, "model": self.inner_model, "model_options": options}
-            return options["sampler_calc_cond_batch_function"](inputs)
-        return comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, options)
+            return out
+        function = options.get("sampler_calc_cond_batch_function")
+        if function is None and not options["transformer_options"].get("patches", {}).get("attn2_output_patch"):
+            return comfy.samplers.calc_cond_batch(self.inner_model, conds, x, timestep, options)
+        # What other nodes bring there is made for one prompt and one negative prompt: the concepts come as the prompt, one by one.
+        negative = conds[1]
+        for place in [place for place, cond in enumerate(conds) if cond is not None and place != 1] or [0]:
+            pair = [conds[place], negative]
+            if function is None:
+                predicted = comfy.samplers.calc_cond_batch(self.inner_model, pair, x, timestep, options)
+            else:
+                predicted = function({"conds": pair, "input": x, "sigma": timestep, "model": self.inner_model, "model_options": options})
+            out[place] = predicted[0]
+            if negative is not None:
+                out[1], negative = predicted[1], None
+        return out
 
     def _base(self, conds: list[Any], out: list[Tensor], x: Tensor, timestep: Tensor, options: dict) -> Tensor:
         """D_base by ComfyUI's own guidance, so that what other nodes do to it holds here too."""
-        if not self._with_source:
-            pair, predictions, scale = [conds[1], None], [out[1], torch.zeros_like(out[1])], 1.0
-        elif math.isclose(self.cfg, 1.0):
-            pair, predictions, scale = [conds[0], None], [out[0], torch.zeros_like(out[0])], 1.0
-        else:
-            pair, predictions, scale = conds[:2], out[:2], self.cfg
+        pair, predictions, scale = conds[:2], out[:2], self.cfg
+        if self._is_single():
+            # Nothing to guide between: the one prediction stands on both sides, for nodes that add to it.
+            place = 0 if self._with_source else 1
+            pair, predictions, scale = [conds[place]] * 2, [out[place]] * 2, 1.0
+            options = {key: value for key, value in options.items() if key != "sampler_cfg_function"}
         for function in options.get("sampler_pre_cfg_function", []):
             predictions = function(
                 {
@@ -163,16 +181,9 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         )
 
     def _recorder(self, x: Tensor, active: list[int]) -> Recorder | None:
-        numbers = {2 + place: number for place, number in enumerate(active) if self.concepts[number].looks}
-        if not numbers:
-            return None
-
-        def wanted(options: dict) -> list[Name | None]:
-            chunks = zip(options["cond_or_uncond"], options["uuids"], strict=True)
-            return [(numbers[cond], entry) if cond in numbers else None for cond, entry in chunks]
-
+        numbers = {number for number in active if self.concepts[number].looks}
         height, width = x.shape[-2:]
-        return Recorder(self.settings, height, width, wanted)
+        return Recorder(self.settings, height, width, lambda name: name[0] in numbers) if numbers else None
 
     def _word_map(self, recorder: Recorder | None, number: int, step: int, x: Tensor) -> Tensor | None:
         concept, latent = self.concepts[number], (x.shape[-2], x.shape[-1])

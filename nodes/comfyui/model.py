@@ -20,11 +20,12 @@ def is_flow(model: ModelPatcher) -> bool | None:
 
 @dataclass(frozen=True)
 class CrossAttentionBlock:
-    """Address of one cross-attention layer: part ("input", "middle", "output"), block and transformer number."""
+    """Address of one cross-attention layer: part ("input", "middle", "output"), block and transformer number; and the layer."""
 
     part: str
     number: int
     index: int
+    layer: Any
 
 
 def cross_attention_blocks(network: Any) -> Iterator[CrossAttentionBlock]:
@@ -39,7 +40,7 @@ def cross_attention_blocks(network: Any) -> Iterator[CrossAttentionBlock]:
             for layer in block:
                 for index, transformer in enumerate(getattr(layer, "transformer_blocks", ())):
                     if getattr(transformer, "attn2", None) is not None:
-                        yield CrossAttentionBlock(part, number, index)
+                        yield CrossAttentionBlock(part, number, index, transformer.attn2)
 
 
 def has_cross_attention(model: ModelPatcher) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import comfy.samplers
@@ -25,7 +26,7 @@ class Job:
         sigmas: [N + 1] noise levels.
         arguments: what every prediction is called with besides state and level.
         latent: [B, C, H, W] the picture at the model's scale.
-        mask: where the picture may change, or None.
+        mask: where the picture may change at a step, or None.
         report: to be told of every step.
     """
 
@@ -33,7 +34,7 @@ class Job:
     sigmas: Tensor
     arguments: dict[str, Any]
     latent: Tensor
-    mask: Tensor | None
+    mask: Callable[[int], Tensor] | None
     report: StepReport
 
     def denoiser(self, **options: Any) -> Denoiser:
@@ -66,7 +67,8 @@ class _Sampler(comfy.samplers.Sampler):
                     callback(step, denoised, x, steps)
 
             latent = noise if latent_image is None else latent_image
-            return self.walk(Job(model_wrap, sigmas, extra_args, latent, denoise_mask, report))
+            mask = None if denoise_mask is None else partial(_mask_at, denoise_mask, model_wrap, sigmas, extra_args["model_options"])
+            return self.walk(Job(model_wrap, sigmas, extra_args, latent, mask, report))
 
     def walk(self, job: Job) -> Tensor:
         """Does the job and returns the latent that it ends with."""
@@ -160,6 +162,14 @@ class LookSampler(_Sampler):
         denoised = job.denoiser()(x, 0)
         job.report(0, denoised, x)
         return denoised
+
+
+def _mask_at(mask: Tensor, guider: Any, sigmas: Tensor, model_options: dict[str, Any], step: int) -> Tensor:
+    """The mask at a step, which other nodes may change from step to step (Differential Diffusion)."""
+    function = model_options.get("denoise_mask_function")
+    if function is None:
+        return mask
+    return function(sigmas[step].expand(len(mask)), mask, extra_options={"model": guider, "sigmas": sigmas})
 
 
 def _shape(latent: Tensor) -> str:

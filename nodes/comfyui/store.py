@@ -16,10 +16,14 @@ from torch import Tensor
 
 from ...ledits.attention_store import StoreSettings
 from ..errors import LeditsInputError
-from .capture import KEY, Name, Recorder, around_network
+from .branches import Name
+from .capture import KEY, Recorder, around_network, install, without_capture
 from .types import EditRecord
 
 KEPT_RUNS = 4
+BRANCHES = ("positive", "negative")
+"""What guiders call the prompts that can be read from a store."""
+
 _RUN = f"{KEY}_run"
 
 
@@ -29,7 +33,7 @@ class Run:
 
     Attributes:
         latent_size: height and width of the picture; areas that are predicted alone are not recorded.
-        maps: by branch (0 positive, 1 negative) and conditioning entry, one [B, h, w, columns] for each step.
+        maps: by branch ("positive" or "negative") and conditioning entry, one [B, h, w, columns] for each step.
         edits: the record of a LEDITS++ guider that sampled in this run.
     """
 
@@ -55,7 +59,7 @@ class Run:
 
     def _new_recorder(self) -> Recorder:
         try:
-            return Recorder(self.settings, *self.latent_size, self._wanted)
+            return Recorder(self.settings, *self.latent_size, self._wants)
         except ValueError as error:
             raise LeditsInputError("LEDITS++ Attention Store", "resolution", str(error)) from error
 
@@ -65,11 +69,10 @@ class Run:
                 self.maps.setdefault(name, []).append(self._recorder.maps(name, torch.device("cpu")))
             self._recorder = None
 
-    def _wanted(self, options: dict) -> list[Name | None]:
+    def _wants(self, name: Name) -> bool:
         assert self._recorder is not None, "a network call outside any step"
         # A second look at the same prompt in the same step is another node's own branch, such as perturbed attention.
-        names = list(zip(options["cond_or_uncond"], options["uuids"], strict=True))
-        return [name if name[0] < 2 and name not in self._recorder.sums else None for name in names]
+        return name[0] in BRANCHES and name not in self._recorder.sums
 
 
 class AttentionStore:
@@ -86,8 +89,9 @@ class AttentionStore:
 
     def around_run(self, executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """An OUTER_SAMPLE wrapper: gives this run a place of its own in the run's options."""
-        run = Run(self.settings, (noise.shape[-2], noise.shape[-1]))
-        executor.class_obj.model_options["transformer_options"][_RUN] = run
+        guider, run = executor.class_obj, Run(self.settings, (noise.shape[-2], noise.shape[-1]))
+        guider.model_options["transformer_options"][_RUN] = run
+        install(guider.model_options, lambda: guider.conds, run.around_network)
         samples = executor(noise, *args, **kwargs)
         run.finish_step()
         if run.edits is not None:
@@ -99,10 +103,8 @@ class AttentionStore:
 def patched(model: ModelPatcher, store: AttentionStore) -> ModelPatcher:
     """A clone of the model whose sampling runs are recorded in the store, in place of an earlier one."""
     model = model.clone()
-    for kind in (WrappersMP.OUTER_SAMPLE, WrappersMP.DIFFUSION_MODEL):
-        model.remove_wrappers_with_key(kind, KEY)
+    model.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
     model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, store.around_run)
-    model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, _record_if_running)
     model.set_attachments(KEY, store.settings)
     return model
 
@@ -121,15 +123,7 @@ def remember_edits(model_options: dict, record: EditRecord) -> None:
 
 def without_run(model_options: dict) -> dict:
     """Options with which the store does not record: the guider records the concepts itself and needs no other rows."""
-    options = model_options.get("transformer_options", {})
-    if _RUN not in options:
-        return model_options
-    return model_options | {"transformer_options": {key: value for key, value in options.items() if key != _RUN}}
-
-
-def _record_if_running(executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-    run = args[4].get(_RUN)
-    return executor(x, *args, **kwargs) if run is None else run.around_network(executor, x, *args, **kwargs)
+    return without_capture(model_options) if _RUN in model_options.get("transformer_options", {}) else model_options
 
 
 def _fingerprint(samples: Tensor) -> str:

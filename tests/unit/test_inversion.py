@@ -133,7 +133,7 @@ def test_outside_the_keep_mask_the_path_is_the_inversions_own(picture):
     inversion = invert(picture, sigmas, denoise, flow=False, seed=2)
     keep = torch.zeros(1, 1, 9, 13)
     keep[..., :4] = 1
-    edited = replay(inversion, lambda x, i: denoise(x, i) + 1, keep=keep)
+    edited = replay(inversion, lambda x, i: denoise(x, i) + 1, keep=lambda step: keep)
     own = list(path(inversion))[-1]
     assert torch.equal(edited[..., 4:], own[..., 4:])
     assert (edited[..., :4] - own[..., :4]).abs().mean() > 0.1

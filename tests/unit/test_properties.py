@@ -286,7 +286,9 @@ def test_replay_from_any_step_ends_in_the_same_bits(made, data):
 def test_an_edit_stays_inside_its_keep_mask(made, data):
     inversion, denoise = made
     keep = (torch.rand(inversion.original[:, :1].shape, generator=torch.Generator().manual_seed(data.draw(seeds))) < 0.5).float()
-    edited = replay(inversion, lambda x, step: denoise(x, step) + 1, first=data.draw(st.integers(0, inversion.steps - 1)), keep=keep)
+    edited = replay(
+        inversion, lambda x, step: denoise(x, step) + 1, first=data.draw(st.integers(0, inversion.steps - 1)), keep=lambda step: keep
+    )
     own = list(path(inversion))[-1]
     outside = (keep == 0).expand_as(own)
     assert torch.equal(edited[outside], own[outside])
