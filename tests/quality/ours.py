@@ -12,13 +12,17 @@ from unittest import mock
 
 import in_comfy
 import torch
+from small_model.drawings import SIZE, Item, coverage
 from torch import Tensor
 
 from .checkpoint import encoded, latent_of, loaded
 from .cut import cut, stacked
 from .edits import Edit
 from .methods import Result
-from .settings import SEED, Setting, wishes
+from .settings import SEED, Setting, naming, wishes
+
+KEPT_AROUND = 1.5
+"""What is kept of the picture for an object, as a multiple of its size."""
 
 
 def ours(edit: Edit, setting: Setting, full: bool = False) -> Result:
@@ -71,7 +75,13 @@ def _edit_node(edit: Edit, setting: Setting, concepts: tuple) -> Tensor:
 def _concepts(edit: Edit, setting: Setting, mode: str, true_mask: bool = False) -> tuple:
     concepts: tuple = ()
     for wish in wishes(edit, setting):
-        region = {"mask": torch.from_numpy(wish.change.region).float()[None]} if true_mask else {}
+        where, words = {}, wish.words
+        if true_mask:
+            where = {"mask": torch.from_numpy(wish.change.region).float()[None]}
+        elif setting.look and wish.change.before is not None:
+            where, words = {"attention": _seen(edit, wish.change.before, setting)}, naming(wish.change.before)
+        elif setting.look:
+            where = {"mask": _beside(edit, setting)}
         concepts = in_comfy.run(
             "LEDITS_Concept",
             clip=loaded()[1],
@@ -82,11 +92,33 @@ def _concepts(edit: Edit, setting: Setting, mode: str, true_mask: bool = False) 
             mask_mode=mode,
             warmup=setting.warmup,
             cooldown=setting.cooldown,
-            words=wish.words if setting.named_words else "",
+            words=words if setting.named_words else "",
             concepts=concepts,
-            **region,
+            **where,
         )[0]
     return concepts
+
+
+def _beside(edit: Edit, setting: Setting) -> Tensor:
+    """A mask of everything but the objects that are there, for one to be added, [1, H, W]."""
+    keep = torch.zeros(1, SIZE, SIZE)
+    for item in edit.others:
+        share = KEPT_AROUND * float((coverage(item) >= 0.5).mean())
+        found = in_comfy.run("LEDITS_ExtractMask", attention=_seen(edit, item, setting), words=naming(item), quantile=1 - share)[0]
+        keep = torch.maximum(keep, found)
+    return 1 - keep
+
+
+def _seen(edit: Edit, item: Item, setting: Setting) -> Any:
+    """Where the object is in the photo."""
+    return _probed(edit, item.phrase, setting.resolution, setting.look)
+
+
+@functools.lru_cache(maxsize=64)
+def _probed(edit: Edit, text: str, resolution: int, noise_level: float) -> Any:
+    model = _attentive(resolution, False)
+    inputs = {"text": text, "noise_level": noise_level, "seed": SEED}
+    return in_comfy.run("LEDITS_ProbeAttention", model=model, latent=latent_of(edit), clip=loaded()[1], **inputs)[0]
 
 
 @functools.lru_cache(maxsize=32)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from small_model.drawings import Item
+
 from .edits import KINDS, Change, Edit, Kind
 
 FILE = Path(__file__).with_name("settings.json")
@@ -29,6 +31,8 @@ class Setting:
         named_words: whether only colour and shape decide where to change, or all words. diffusers always takes all.
         resolution: cells along a side of the attention maps; 0 is a quarter of the latent, which is what diffusers always takes.
         average_steps: whether attention is averaged over the steps so far. diffusers always takes the current step's.
+        look: how much noise the photo gets for one look at where its objects are, before the edit: an object is changed there, one that is
+            added keeps off the others. 0: no such look, only each step's at each concept's own words, which is all that diffusers has.
         strength: share of the noise that img2img begins with.
     """
 
@@ -43,6 +47,7 @@ class Setting:
     named_words: bool = True
     resolution: int = 0
     average_steps: bool = False
+    look: float = 0.0
     strength: float = 0.8
 
     @property
@@ -74,8 +79,13 @@ def wishes(edit: Edit, setting: Setting) -> list[Wish]:
         threshold = min(max(1 - setting.area * float(change.region.mean()), 0.0), 1.0)
         for item, add, scale in ((change.before, False, setting.remove_scale), (change.after, True, setting.scale)):
             if item is not None and scale:
-                found.append(Wish(change, item.phrase, f"{item.colour} {item.shape}", add, scale, threshold))
+                found.append(Wish(change, item.phrase, naming(item), add, scale, threshold))
     return found
+
+
+def naming(item: Item) -> str:
+    """The words of its phrase that tell the object from others."""
+    return f"{item.colour} {item.shape}"
 
 
 def load() -> dict[Kind, Setting]:

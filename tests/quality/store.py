@@ -29,7 +29,7 @@ _DIFFUSERS = ("tests/quality/cut.py", "tests/oracle/reference.py", "tests/oracle
 _GUIDANCE = ("steps", "skip", "scale", "remove_scale", "warmup", "cooldown")
 _MASKS = ("mask_mode", "area")
 USED = {
-    OURS: (*_GUIDANCE, *_MASKS, "named_words", "resolution", "average_steps"),
+    OURS: (*_GUIDANCE, *_MASKS, "named_words", "resolution", "average_steps", "look"),
     TRUE_MASK: _GUIDANCE,
     SHIPPED: (*_GUIDANCE, *_MASKS),
     REPAIRED: (*_GUIDANCE, *_MASKS),

@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 from in_comfy import run
+from small_model.drawings import coverage
 
 from quality import ours
 from quality.checkpoint import latent_of, loaded, picture_of
 from quality.edits import TUNING, make_edit
 from quality.methods import IMG2IMG, METHODS, OURS, REPAIRED, SHIPPED, TRUE_MASK, method
 from quality.references import Reference
+from quality.scores import iou
 from quality.settings import MASK_MODES, Setting, wishes
 from quality.store import Entry, Place
 from quality.work import Job, make
@@ -67,6 +69,19 @@ def test_masks_are_those_that_the_edit_node_shows(mode):
     result = method(OURS)(EDIT, setting)
     assert torch.equal(result.samples, shown[0]["samples"])
     assert torch.equal(result.masks[mode][-1], shown[2][:, ::8, ::8] > 0.5)
+
+
+def test_a_look_at_the_photo_says_where():
+    """An object is changed where it is, in every step; an added one keeps off those that are there."""
+    looking = replace(SETTING, look=0.35, resolution=16)
+    masks = method(OURS)(EDIT, looking).masks["attention"]
+    assert (masks == masks[:1]).all()
+    assert iou(masks[0, 0].numpy(), EDIT.region) > 0.5
+    addition = make_edit(TUNING, "add", 0)
+    there = torch.from_numpy(coverage(addition.others[0]) >= 0.5)
+    free = ours._beside(addition, looking)[0] > 0.5
+    assert free[there].float().mean() < 0.1
+    assert free[~there].float().mean() > 0.85
 
 
 def test_true_masks_leave_the_rest_alone():

@@ -3,16 +3,14 @@
     python tests/quality/tune.py [--kinds colour shape ...] [--each 12] [--rounds 2] [--fields skip scale ...] [--fresh]
         [--only-img2img]
 
-It begins with the setting that is written down or, with --fresh, with the schedule and scales that succeed best inside the true
-regions. Then it varies one thing after the other and keeps what is best for the pack's own nodes, with masks that they find and
-with true ones. Candidates are compared on a few edits first and the better ones on all. img2img gets the lowest strength with the
+It begins with the setting that is written down or, with --fresh, with the defaults. Then it varies one thing after the other and keeps
+what is best for the pack's own nodes, with masks that they find and with true ones. Candidates are compared on a few edits first and the better ones on all. img2img gets the lowest strength with the
 success of ours. What was tried is kept under output/quality.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import signal
 import sys
 from collections.abc import Iterable, Sequence
@@ -31,19 +29,19 @@ from quality.settings import MASK_MODES, Setting, load, save
 from quality.work import Job, Workers
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "skip": (0.0, 0.05, 0.1, 0.15, 0.2, 0.3),
-    "scale": (2.0, 3.0, 4.0, 6.0, 8.0, 11.0),
-    "remove_scale": (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 11.0),
-    "area": (0.5, 0.75, 1.0, 1.25, 1.5, 2.0),
+    "steps": (20, 40),
+    "skip": (0.0, 0.05, 0.1),
+    "scale": (3.0, 4.0, 5.0, 7.0, 9.0, 12.0, 15.0),
+    "remove_scale": (0.0, 3.0, 6.0, 9.0, 12.0),
+    "cooldown": (0, 8, 12, 16),
+    "area": (0.75, 1.0, 1.25, 1.5),
     "mask_mode": MASK_MODES,
+    "look": (0.0, 0.2, 0.35, 0.5),
     "resolution": (0, 16),
     "named_words": (True, False),
-    "warmup": (0, 1, 2, 4),
-    "cooldown": (0, 8, 12, 16),
+    "warmup": (0, 1, 2),
     "average_steps": (False, True),
 }
-REACH: dict[str, tuple[float, ...]] = {"skip": (0.0, 0.05, 0.1, 0.2), "scale": (3.0, 5.0, 8.0, 12.0)}
-"""Together these decide whether the model can make the change at all, so none of them can be found alone."""
 WITHOUT_EFFECT = {"remove": ("scale",), "add": ("remove_scale",)}
 STRENGTHS = (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 WANTED_PSNR = 25.0
@@ -92,20 +90,6 @@ class Tuner:
         self._workers, self._kind = workers, kind
         self._fields = [field for field in fields if field not in WITHOUT_EFFECT.get(kind, ())]
         self._edits = [make_edit(TUNING, kind, number) for number in range(each)]
-
-    def begin(self) -> Setting:
-        """Of those that succeed best inside the true regions, the one that is best with masks that are found."""
-        candidates = []
-        for skip, scale in itertools.product(*REACH.values()):
-            for remove_scale in (scale,) if self._kind in ("remove", "add") else (0.0, scale):
-                candidates.append(Setting(skip=skip, scale=scale, remove_scale=remove_scale))
-        found = self._scores(candidates, self._edits[:FIRST_LOOK], (TRUE_MASK,))
-        reached = [_mean(one.verdict.success + one.verdict.degree for one in scores) / 2 for (scores,) in found]
-        order = sorted(range(len(candidates)), key=lambda place: -reached[place])
-        for place in order[: 2 * GOING_ON]:
-            one = candidates[place]
-            print(f"{self._kind}  skip {one.skip}, scales {one.scale} and {one.remove_scale}: true mask {reached[place]:.2f}", flush=True)
-        return self._best([candidates[place] for place in order[: 2 * GOING_ON]], "skip")
 
     def improve(self, setting: Setting) -> Setting:
         """One round: every choice of each field in turn."""
@@ -169,7 +153,7 @@ def main() -> None:
     with Workers() as workers:
         for kind in arguments.kinds:
             tuner = Tuner(workers, kind, arguments.each, arguments.fields)
-            setting = tuner.begin() if arguments.fresh else settings[kind]
+            setting = Setting() if arguments.fresh else settings[kind]
             for _ in range(0 if arguments.only_img2img else arguments.rounds):
                 before = setting
                 setting = tuner.improve(setting)
