@@ -99,7 +99,7 @@ class Tuner:
         return setting
 
     def img2img_strength(self, setting: Setting) -> Setting:
-        """The lowest strength that succeeds as often as ours, else the one that succeeds most."""
+        """The lowest strength that succeeds as often as ours, else the one that comes closest."""
         wanted = self._figures([setting], self._edits)[0].success
         candidates = [replace(setting, strength=strength) for strength in STRENGTHS]
         found = self._scores(candidates, self._edits, (IMG2IMG,))
@@ -107,7 +107,8 @@ class Tuner:
         for candidate, share in zip(candidates, success, strict=True):
             print(f"{self._kind}  img2img {candidate.strength}: success {share:.2f}, ours {wanted:.2f}", flush=True)
         enough = [candidate for candidate, share in zip(candidates, success, strict=True) if share >= wanted]
-        return enough[0] if enough else candidates[int(np.argmax(success))]
+        degree = [_mean(one.verdict.degree for one in scores) for (scores,) in found]
+        return enough[0] if enough else candidates[max(range(len(candidates)), key=lambda place: (success[place], degree[place]))]
 
     def _best(self, candidates: list[Setting], field: str) -> Setting:
         first = self._figures(candidates, self._edits[:FIRST_LOOK])
