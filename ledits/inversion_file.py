@@ -6,6 +6,7 @@ places of those that are), and a checksum over both. Nothing in a file is ever e
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -13,6 +14,7 @@ import math
 import os
 import secrets
 import stat
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, TypeGuard
@@ -35,6 +37,9 @@ MAX_HEADER = 1 << 20
 MAX_TENSORS = 1024
 MAX_DIMENSIONS = 8
 MAX_DEPTH = 12
+
+ABANDONED_AFTER = 3600.0
+"""Seconds without a change after which an unfinished file is nobody's."""
 
 _DTYPES = {
     "F64": torch.float64,
@@ -120,6 +125,7 @@ def save(stored: StoredInversion, folder: Path, name: str) -> Path:
         raise UnstorableError(f"has conditionings of {len(tensors)} tensors, more than a file holds: invert with fewer or shorter prompts")
     metadata = {VERSION_KEY: str(VERSION), CONTENT_KEY: text, CHECKSUM_KEY: checksum(text, tensors)}
     target, unfinished = folder / name, folder / f".{name}.{secrets.token_hex(4)}.tmp"
+    _sweep(folder)
     try:
         safetensors.torch.save_file(tensors, unfinished, metadata)
         with open(unfinished, "rb+") as file:
@@ -133,6 +139,14 @@ def save(stored: StoredInversion, folder: Path, name: str) -> Path:
     finally:
         unfinished.unlink(missing_ok=True)
     return target
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what a process that was killed while it wrote here has left; what is young may still be written by another."""
+    for left in folder.glob(f".*{SUFFIX}.????????.tmp"):
+        with contextlib.suppress(OSError):
+            if left.is_file() and not left.is_symlink() and time.time() - left.stat().st_mtime > ABANDONED_AFTER:
+                left.unlink()
 
 
 def names(folder: Path) -> list[str]:

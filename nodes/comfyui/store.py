@@ -80,12 +80,14 @@ class AttentionStore:
 
     def __init__(self, settings: StoreSettings):
         self.settings = settings
-        self._runs: deque[tuple[str, Run]] = deque(maxlen=KEPT_RUNS)
+        # Apart, so that a series of edits does not push out the picture of a sampler that ComfyUI keeps and never runs again.
+        self._sampled: deque[tuple[str, Run]] = deque(maxlen=KEPT_RUNS)
+        self._edited: deque[tuple[str, Run]] = deque(maxlen=KEPT_RUNS)
 
     def find(self, samples: Tensor) -> Run | None:
         """The run whose result these samples are."""
         wanted = _fingerprint(samples)
-        return next((run for fingerprint, run in reversed(self._runs) if fingerprint == wanted), None)
+        return next((run for runs in (self._edited, self._sampled) for known, run in reversed(runs) if known == wanted), None)
 
     def around_run(self, executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """An OUTER_SAMPLE wrapper: gives this run a place of its own in the run's options."""
@@ -96,7 +98,8 @@ class AttentionStore:
         run.finish_step()
         if run.edits is not None:
             run.edits.words = [words.to(torch.device("cpu")) for words in run.edits.words]
-        self._runs.append((_fingerprint(samples), run))
+        runs = self._sampled if run.edits is None else self._edited
+        runs.append((_fingerprint(samples), run))
         return samples
 
 

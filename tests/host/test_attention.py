@@ -88,6 +88,16 @@ def test_a_store_finds_the_run_by_its_picture(model, encode, clip):
         run("LEDITS_CaptureAttention", store=store, latent={"samples": first["samples"] + 1}, clip=clip, text=text)
 
 
+def test_edits_do_not_push_out_the_picture_of_a_sampler(model, inversion, encode, clip, concept):
+    """ComfyUI keeps that picture and does not sample it again."""
+    patched, store = run("LEDITS_AttentionStore", model=model)
+    sampled = sample(patched, encode)
+    for scale in range(1, 7):
+        run("LEDITS_Edit", model=patched, inversion=inversion, concepts=concept("a green circle", scale=float(scale), warmup=5))
+    text = "a red circle and a blue square"
+    assert run("LEDITS_CaptureAttention", store=store, latent=sampled, clip=clip, text=text)[0].prompts[0].text == text
+
+
 def test_an_edit_is_captured_by_its_concept(model, inversion, clip, concept):
     patched, store = run("LEDITS_AttentionStore", model=model)
     edited, attention, _ = run("LEDITS_Edit", model=patched, inversion=inversion, concepts=concept("a green circle"))

@@ -99,7 +99,7 @@ def actions(fault, latent, sigmas, encode, clip):
         return (run("LEDITS_ProbeAttention", model=model, latent=latent, clip=clip, text=TEXT)[0].prompts[0].mean(),)
 
     def capture():
-        store._runs.clear()
+        forget(store)
         with torch.inference_mode():
             sampled = nodes.common_ksampler(patched, 1, STEPS, 4.0, "euler", "normal", encode(TEXT), encode(""), latent)[0]
         maps = run("LEDITS_CaptureAttention", store=store, latent=sampled, clip=clip, text=TEXT)[0].prompts[0].maps
@@ -123,6 +123,11 @@ PLACES = [
     ("capture", "call", 3),
     ("capture", "step", STEPS),
 ]
+
+
+def forget(store):
+    store._sampled.clear()
+    store._edited.clear()
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +189,7 @@ def fails(action):
 def test_the_next_run_is_right_and_nothing_is_left(fault, actions, leftovers, what, place, number, kind):
     runs, store = actions
     action, good = runs[what]
-    store._runs.clear()
+    forget(store)
     set_before = state(fault.model)
 
     fault.disarm()
@@ -197,7 +202,7 @@ def test_the_next_run_is_right_and_nothing_is_left(fault, actions, leftovers, wh
     assert "LEDITS" not in message
     fault.disarm()
     assert not comfy.model_management.processing_interrupted()
-    assert not store._runs, "an unfinished run entered the store"
+    assert [*store._sampled, *store._edited] == [], "an unfinished run entered the store"
     assert state(fault.model) == set_before
     assert leftovers() == (Counter(), set())
 

@@ -157,6 +157,19 @@ def test_a_file_of_another_precision_of_sigmas_keeps_it(tmp_path):
     assert load(tmp_path, NAME).walk.sigmas.dtype == torch.float64
 
 
+def test_what_a_killed_process_left_is_swept_away(tmp_path):
+    left = {name: tmp_path / name for name in (f".{NAME}.0123abcd.tmp", f".{NAME}.89abcdef.tmp", ".other.0123abcd.tmp", f"{NAME}.tmp")}
+    for place in left.values():
+        place.write_bytes(b"half")
+        os.utime(place, (0, 0))
+    young = left.pop(f".{NAME}.89abcdef.tmp")
+    os.utime(young)
+    (tmp_path / f".{NAME}.fedcba98.tmp").symlink_to(left.pop(f".{NAME}.0123abcd.tmp"))
+    save(make(), tmp_path, NAME)
+    kept = {NAME, young.name, ".other.0123abcd.tmp", f"{NAME}.tmp", f".{NAME}.fedcba98.tmp"}
+    assert set(os.listdir(tmp_path)) == kept
+
+
 @pytest.mark.parametrize(
     ("part", "value", "message"),
     [
