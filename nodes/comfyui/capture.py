@@ -167,8 +167,10 @@ class _Tap:
         if len(queries) != self._batch:
             raise ambiguous_rows(self._batch, len(queries))
         for name, part in self._rows.items():
-            of_prompt = (layer.to_q(queries[part]), layer.to_k(keys[part])) if widened else (queries[part], keys[part])
-            self._recorder.add(name, self._size, *of_prompt, heads)
+            own_query, own_key = queries[part], keys[part]
+            if widened:
+                own_query, own_key = layer.to_q(own_query), layer.to_k(own_key)
+            self._recorder.add(name, self._size, own_query, own_key, heads)
 
 
 def _add(model_options: dict, kind: str, wrapper: Callable) -> None:

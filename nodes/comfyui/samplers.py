@@ -41,7 +41,14 @@ class Job:
         """The guider's prediction at a state and a step; `options` are added to the model options."""
         levels = self.sigmas[:, None].to(self.latent).expand(-1, self.latent.shape[0])
         arguments = self.arguments | {"model_options": self.arguments["model_options"] | options}
-        return lambda x, step: self.guider(x, levels[step], **arguments)
+
+        def denoise(x: Tensor, step: int) -> Tensor:
+            # Some nodes draw lots in the network (token merging, tiles). At a step they shall fall the same in an inversion and its edits.
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(((self.arguments["seed"] or 0) + step) % 2**64)
+                return self.guider(x, levels[step], **arguments)
+
+        return denoise
 
 
 class _Sampler(comfy.samplers.Sampler):
