@@ -1,13 +1,19 @@
 PYTHON ?= python3
 IN_HOST = $(PYTHON) tests/environment/prepare.py
 
-.PHONY: demo test train measure exactness quality tune
+.PHONY: demo test test-fast static train measure exactness quality tune
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) tests/demo.py
 
-test:   ## every test that needs no GPU; make test ARGS="-k mask" for some of them, on the newest ComfyUI alone
+static: ## what can be checked without running anything: ruff, and the types of ledits/ (strict) and nodes/
 	$(IN_HOST) -m ruff check .
+	$(IN_HOST) tests/check_types.py
+
+test-fast: static ## the inner loop: the method, the oracle and the nodes, without other packs' nodes, families, quality and servers
+	$(IN_HOST) -m pytest tests/unit tests/oracle tests/host --ignore tests/host/mixing $(ARGS)
+
+test: static ## every test that needs no GPU; make test ARGS="-k mask" for some of them, on the newest ComfyUI alone
 	$(IN_HOST) -m pytest tests $(ARGS)
 	$(if $(ARGS),,LEDITS_HOST=oldest $(IN_HOST) -m pytest tests/host tests/server)
 

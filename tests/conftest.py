@@ -7,7 +7,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path = [path for path in sys.path if Path(path or ".").resolve() != CHECKOUT]
 sys.path = [str(CHECKOUT / "tests"), os.environ["COMFYUI_PATH"], *sys.path, str(CHECKOUT)]
 
-import torch  # noqa: E402
+import torch  # noqa: E402 (after the path)
 
 # Two threads on a busy machine are many times slower than one.
 torch.set_num_threads(1)

@@ -15,13 +15,13 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 CHECKPOINT = CHECKOUT / "tests" / "small_model" / "ledits-tiny.safetensors"
 sys.path[:0] = [path for path in (str(CHECKOUT / "tests"), os.environ["COMFYUI_PATH"]) if path not in sys.path]
 
-import comfy.cli_args  # noqa: E402
+import comfy.cli_args  # noqa: E402 (found on the path that is set above)
 
 comfy.cli_args.args.cpu = True
 
-import comfy.sd  # noqa: E402
-import small_model.comfyui_node  # noqa: E402, F401
-import torch  # noqa: E402
+import comfy.sd  # noqa: E402 (only after ComfyUI is set to the CPU)
+import small_model.comfyui_node  # noqa: E402, F401 (teaches ComfyUI the small checkpoint)
+import torch  # noqa: E402 (after ComfyUI, which sets its environment)
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 

@@ -20,7 +20,7 @@ def test_the_random_network_predicts_the_same_noise(reference_unet, model, times
         ours = model.model.diffusion_model(x, torch.full((2,), timestep), context)
     assert theirs.std() > 0.1
     error = (theirs - ours).abs().max().item()
-    assert error < 1e-5, error
+    assert error < 1e-5 * theirs.abs().max(), error  # rounding, which is not the same on every processor
 
 
 def test_the_small_checkpoint_predicts_the_same_in_diffusers():
