@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from types import SimpleNamespace
 
 import folder_paths
@@ -45,6 +46,7 @@ def loras(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("loras")
     save_file(file, folder / NAME)
 
+    @functools.cache
     def adapted(strength=1.0):
         by_hand, encoder = load_checkpoint()[0], text_encoder(family(SD15_SHAPE, supported_models.SD15), {"l": 64})
         with torch.inference_mode():
@@ -185,3 +187,17 @@ def test_a_concept_from_a_clip_with_hooks_of_its_own(holds, model, loras):
     negative = hooked(loras.clip.encode_from_tokens_scheduled(loras.clip.tokenize("")), hooks)
     mixed = holds(model, clip, lambda _: negative, asked=lambda encode: hooked(encode("a green circle"), hooks))
     assert close(mixed.base, holds(model, loras.clip, lambda encode: hooked(encode(""), hooks)).base)
+
+
+def test_in_a_network_that_memory_has_room_for_only_in_parts(holds, base_of, loras, monkeypatch):
+    """What --novram and --lowvram do on a graphics card: weights are brought in, and patched, at every use."""
+    from comfy.model_management import LoadedModel
+
+    load = LoadedModel.model_load
+    monkeypatch.setattr(LoadedModel, "model_load", lambda self, room=0, *rest, **more: load(self, 0.1, *rest, **more))
+    with_lora, clip = nodes.LoraLoader().load_lora(load_checkpoint()[0], loras.clip, NAME, 1.0, 1.0)
+    mixed = holds(with_lora, clip, neutral)
+    assert with_lora.model.model_lowvram
+    assert with_lora.lowvram_patch_counter() > 0
+    monkeypatch.undo()
+    assert close(mixed.base, base_of(*loras.adapted()))

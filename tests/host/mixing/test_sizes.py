@@ -17,11 +17,11 @@ def drawn(batch, height, width):
     return {"samples": 0.7 * torch.randn(batch, 4, height, width, generator=torch.Generator().manual_seed(height * width))}
 
 
-@pytest.mark.parametrize(("height", "width", "batch"), [(33, 47, 2), (8, 64, 2), (1024, 16, 1), (5, 7, 1)])
-def test_any_size(holds, model, clip, sigmas, height, width, batch):
-    mixed = holds(model, clip, lambda encode: encode(""), latent=drawn(batch, height, width), sigmas=sigmas[-3:])
+@pytest.mark.parametrize(("height", "width", "batch", "steps"), [(33, 47, 2, 2), (8, 64, 2, 2), (5, 7, 2, 2), (1024, 16, 1, 1)])
+def test_any_size(holds, model, clip, sigmas, height, width, batch, steps):
+    mixed = holds(model, clip, lambda encode: encode(""), latent=drawn(batch, height, width), sigmas=sigmas[-1 - steps :])
     assert mixed.maps.shape == (batch, -(-height // 4), -(-width // 4), 3)
-    assert mixed.guidance.std() > 1e-3
+    assert mixed.guidance.std() > 0.01
 
 
 class LargestOfOurs(TorchDispatchMode):
