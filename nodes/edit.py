@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import comfy.model_management
-import comfy.utils
-import latent_preview
 import torch
 from comfy_api.latest import io
 
@@ -13,6 +11,7 @@ from . import checks
 from .comfyui.model import pixels_per_cell
 from .comfyui.notice import notice
 from .comfyui.samplers import ReplaySampler
+from .comfyui.sampling import sample
 from .comfyui.types import Attention, AttentionSocket, ConceptsSocket, EditRecord, InversionSocket, PictureInversion
 from .guidance import base_inputs, guider_of
 
@@ -59,16 +58,7 @@ class Edit(io.ComfyNode):
         guider = guider_of(NODE, model, inversion, concepts, positive, negative, cfg, record)
         origin = checks.origin(model, inversion)
         walk, latent = inversion.walk, inversion.latent
-        samples = guider.sample(
-            torch.zeros_like(latent["samples"]),
-            latent["samples"],
-            ReplaySampler(walk),
-            walk.sigmas,
-            denoise_mask=latent.get("noise_mask"),
-            callback=latent_preview.prepare_callback(model, walk.steps),
-            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-            seed=inversion.seed,
-        )
+        samples = sample(guider, ReplaySampler(walk), latent, walk.sigmas, inversion.seed)
         device = comfy.model_management.intermediate_device()
         batch, _, height, width = walk.original.shape
         cell = pixels_per_cell(model)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import comfy.utils
-import latent_preview
-import torch
 from comfy_api.latest import io
 
 from . import checks
@@ -13,6 +10,7 @@ from .comfyui.fingerprint import fingerprint
 from .comfyui.guider import MaskedGuider
 from .comfyui.model import NetworkIdentity
 from .comfyui.samplers import InversionSampler
+from .comfyui.sampling import sample
 from .comfyui.types import Base, InversionSocket, PictureInversion
 
 NODE = "LEDITS++ Invert"
@@ -70,24 +68,14 @@ class Invert(io.ComfyNode):
     @classmethod
     def execute(cls, model, latent, sigmas, negative, positive=None, cfg: float = 1.0, seed: int = 0) -> io.NodeOutput:
         flow = checks.noise_kind(NODE, model)
-        samples = checks.picture_latent(NODE, "latent", latent, model)
+        checks.picture_latent(NODE, "latent", latent, model)
         checks.falling_sigmas(NODE, sigmas, flow)
         base = Base(negative, positive, cfg)
         checks.base(NODE, base, model)
 
         guider = MaskedGuider(model, base)
         sampler = InversionSampler(flow, seed)
-        callback = latent_preview.prepare_callback(model, len(sigmas) - 1)
-        guider.sample(
-            torch.zeros_like(samples),
-            samples,
-            sampler,
-            sigmas,
-            denoise_mask=latent.get("noise_mask"),  # inpainting models predict with it
-            callback=callback,
-            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-            seed=seed,
-        )
+        sample(guider, sampler, latent, sigmas, seed)
         return io.NodeOutput(
             PictureInversion(sampler.result, latent, base, seed, fingerprint(model, KEY), network=NetworkIdentity.of(model, KEY))
         )
