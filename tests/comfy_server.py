@@ -24,6 +24,9 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 SMALL_MODEL = CHECKOUT / "tests" / "small_model"
 CHECKPOINT = SMALL_MODEL / "ledits-tiny.safetensors"
 
+ON_A_CARD = {"--novram", "--lowvram", "--highvram", "--gpu-only"}
+"""Options that ComfyUI does not take together with --cpu."""
+
 
 class PromptRefused(Exception):
     """The server did not accept a workflow; `errors` is its answer."""
@@ -61,7 +64,7 @@ class ComfyServer:
         command = [
             sys.executable,
             "main.py",
-            "--cpu",
+            *([] if ON_A_CARD & set(self.options) else ["--cpu"]),
             "--listen",
             "127.0.0.1",
             "--port",
