@@ -1,0 +1,74 @@
+"""Nodes that change how predictions are put together: they act on the base as in ComfyUI's own guider, and leave what a concept adds alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from comfy_extras.nodes_model_advanced import RescaleCFG
+from comfy_extras.nodes_pag import PerturbedAttentionGuidance
+from comfy_extras.nodes_perpneg import PerpNeg
+from comfy_extras.nodes_sag import SelfAttentionGuidance
+
+
+def first(result):
+    return getattr(result, "result", result)[0]
+
+
+def lighter(model):
+    """A post-CFG function."""
+    model = model.clone()
+    model.set_model_sampler_post_cfg_function(lambda args: args["denoised"] + 0.1 * args["cond_denoised"])
+    return model
+
+
+def swayed(model):
+    """A pre-CFG function."""
+    model = model.clone()
+    model.set_model_sampler_pre_cfg_function(lambda args: [0.9 * out for out in args["conds_out"]])
+    return model
+
+
+GUIDED = {
+    "PAG": lambda model, encode: first(PerturbedAttentionGuidance.execute(model, scale=3.0)),
+    "SAG": lambda model, encode: first(SelfAttentionGuidance.execute(model, scale=0.5, blur_sigma=2.0)),
+    "PAG and SAG": lambda model, encode: first(
+        PerturbedAttentionGuidance.execute(first(SelfAttentionGuidance.execute(model, scale=0.5, blur_sigma=2.0)), scale=3.0)
+    ),
+    "RescaleCFG": lambda model, encode: first(RescaleCFG().patch(model, 0.7)),
+    "PerpNeg": lambda model, encode: first(PerpNeg.execute(model, encode("a picture"), 1.0)),
+    "post-CFG": lambda model, encode: lighter(model),
+    "pre-CFG": lambda model, encode: swayed(model),
+}
+BETWEEN_TWO = {"RescaleCFG", "PerpNeg"}
+"""What has no meaning where there is one prompt."""
+
+BASES = {
+    "no source": (lambda encode: {}, lambda encode: (encode(""), encode(""), 1.0)),
+    "source": (lambda encode: {"positive": encode("a red circle"), "cfg": 1.0}, lambda encode: (encode(""), encode("a red circle"), 1.0)),
+    "source at cfg 3": (
+        lambda encode: {"positive": encode("a red circle"), "cfg": 3.0},
+        lambda encode: (encode(""), encode("a red circle"), 3.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("name", GUIDED)
+def test_the_base_is_guided_as_by_comfyui_and_the_concept_adds_its_own(
+    name, base, model, encode, concept, invert, edit, predictions, small, photo_comes_back, unchanged
+):
+    patched = GUIDED[name](model, encode)
+    inputs, guided = BASES[base]
+    with unchanged(patched, model):
+        inversion = invert(patched, **small, **inputs(encode))
+        photo_comes_back(patched, inversion)
+        found = model.model.process_latent_out(inversion.walk.denoised)
+        plain = predictions(model, inversion, *guided(encode))
+        if name in BETWEEN_TWO and base != "source at cfg 3":
+            assert torch.allclose(found, plain, atol=1e-5)
+        else:
+            assert torch.allclose(found, predictions(patched, inversion, *guided(encode)), atol=1e-4)
+            assert (found - plain).abs().max() > 1e-3
+        added = edit(patched, inversion, concept("a green circle", mask_mode="none", scale=1.0, warmup=1)).samples
+        empty, asked = (predictions(model, inversion, encode(text)) for text in ("", "a green circle"))
+        assert torch.allclose(added - inversion.latent["samples"], (asked - empty)[-1], atol=1e-4)
