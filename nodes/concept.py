@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..ledits.attention_store import WordMaps
-from ..ledits.guidance import MASK_MODES, Edit
+from ..ledits.guidance import MASK_MODES, Edit, MaskMode
 from ..ledits.tokens import positions_of
 from .comfyui.text import encode, tokenize
 from .comfyui.types import Attention, AttentionSocket, ConceptsSocket
@@ -109,7 +109,7 @@ class Concept(io.ComfyNode):
         direction: str,
         scale: float,
         threshold: float,
-        mask_mode: str,
+        mask_mode: MaskMode,
         warmup: int,
         cooldown: int,
         words: str = "",

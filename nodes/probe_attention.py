@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import comfy.samplers
-import comfy.utils
-import latent_preview
 import torch
 from comfy_api.latest import io
 
@@ -13,6 +11,7 @@ from ..ledits.tokens import word_maps
 from . import checks
 from .comfyui.model import pixels_per_cell
 from .comfyui.samplers import LookSampler
+from .comfyui.sampling import sample
 from .comfyui.store import AttentionStore, patched, settings_of
 from .comfyui.text import encode, tokenize
 from .comfyui.types import Attention, AttentionSocket
@@ -71,16 +70,9 @@ class ProbeAttention(io.ComfyNode):
         guider = comfy.samplers.CFGGuider(patched(model, store))
         guider.inner_set_conds({"positive": encode(clip, text)})
         sigma = model.get_model_object("model_sampling").percent_to_sigma(1.0 - noise_level)
-        found = guider.sample(
-            torch.zeros_like(samples),
-            samples,
-            LookSampler(flow, seed),
-            torch.tensor([sigma, 0.0]),
-            callback=latent_preview.prepare_callback(model, 1),
-            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-            seed=seed,
-        )
-        maps = next(iter(store.find(found).maps.values()))
+        run = store.find(sample(guider, LookSampler(flow, seed), latent, torch.tensor([sigma, 0.0]), seed))
+        assert run is not None, "the run that has just ended is kept"
+        maps = next(iter(run.maps.values()))
         words = WordMaps(text, prompt.words, [0], [word_maps(maps[0], prompt)])
         cell = pixels_per_cell(model)
         return io.NodeOutput(Attention((words,), samples.shape[-2] * cell, samples.shape[-1] * cell))

@@ -2,7 +2,7 @@
 
     python tests/quality/run.py [--quick] [--methods NAME ...] [--each N]
 
-Writes bench/quality.json, a table and a plot beside it, and contact sheets under output/quality. What was made is kept under
+Writes bench/quality.json, beside it a table, a plot and some edits to look at, and contact sheets under output/quality. What was made is kept under
 output/quality and not made again; stop and start it as you like. --quick makes a few edits of each kind and keeps its figures
 apart, under output/quality.
 """
@@ -59,6 +59,9 @@ def write(jobs: list[Job], methods: tuple[str, ...], folder: Path) -> None:
     (folder / "quality.md").write_text(text + "\n")
     plot.draw(found, folder / "quality.png")
     paths = [folder / "quality.json", folder / "quality.md", folder / "quality.png", *sheets.draw(jobs, methods, FOLDER / "sheets")]
+    if set(METHODS) <= set(methods):
+        sheets.overview(jobs, folder / "quality-edits.png")
+        paths.append(folder / "quality-edits.png")
     print(text, *(path.relative_to(CHECKOUT) for path in paths), sep="\n")
 
 

@@ -1,4 +1,4 @@
-"""Contact sheets: for each kind some edits, one a row, by every method."""
+"""Contact sheets: edits, one a row, by every method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from .work import Job
 SIDE, HEAD, GAP = 128, 30, 4
 INK, PAPER = (40, 40, 46), (250, 250, 248)
 GOOD, BAD = (46, 160, 67), (203, 36, 49)
-ROWS = 10
+ROWS, ROWS_IN_OVERVIEW = 10, 2
+"""Of each kind, the first ones."""
 
 
 def draw(jobs: Sequence[Job], methods: Sequence[str], folder: Path) -> list[Path]:
@@ -27,6 +28,13 @@ def draw(jobs: Sequence[Job], methods: Sequence[str], folder: Path) -> list[Path
         _sheet([job for job in jobs if job.edit.kind == kind][:ROWS], [name for name in METHODS if name in methods]).save(path)
         paths.append(path)
     return paths
+
+
+def overview(jobs: Sequence[Job], path: Path) -> None:
+    """Some edits of every kind in one PNG of fewer colours, small enough for a page."""
+    kinds = dict.fromkeys(job.edit.kind for job in jobs)
+    some = [job for kind in kinds for job in [job for job in jobs if job.edit.kind == kind][:ROWS_IN_OVERVIEW]]
+    _sheet(some, METHODS).quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _sheet(jobs: Sequence[Job], methods: Sequence[str]) -> Image.Image:
