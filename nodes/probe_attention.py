@@ -65,10 +65,12 @@ class ProbeAttention(io.ComfyNode):
         checks.map_resolution(NODE, model, *samples.shape[-2:])
         prompt = tokenize(clip, text)
         checks.has_words(NODE, prompt, "is empty: write the words to look for")
+        positive = encode(clip, text)
+        checks.conditioning(NODE, "clip", positive, model, f"{text!r} ")
 
         store = AttentionStore(settings_of(model))
         guider = comfy.samplers.CFGGuider(patched(model, store))
-        guider.inner_set_conds({"positive": encode(clip, text)})
+        guider.inner_set_conds({"positive": positive})
         sigma = model.get_model_object("model_sampling").percent_to_sigma(1.0 - noise_level)
         run = store.find(sample(guider, LookSampler(flow, seed), latent, torch.tensor([sigma, 0.0]), seed))
         assert run is not None, "the run that has just ended is kept"
