@@ -51,6 +51,7 @@ class CaptureAttention(io.ComfyNode):
                 f"was not made by a sampler that used this store's model in its last {KEPT_RUNS} runs: connect the sampler's own output, "
                 "and the store's model to that sampler; if both are so, change the sampler's seed to run it again",
             )
+        checks.embeddings(NODE, clip, text)
         prompt = tokenize(clip, text)
         checks.has_words(NODE, prompt, "has no words")
         words = _edited_concept(run, prompt) or _branch(run, prompt, branch)

@@ -15,6 +15,7 @@ from .comfyui.capture import KEY
 from .comfyui.fingerprint import family, fingerprint
 from .comfyui.model import has_cross_attention, is_flow, pixels_per_cell, prompt_width
 from .comfyui.store import settings_of
+from .comfyui.text import missing_embeddings
 from .comfyui.types import Base, Concept, Conditioning, PictureInversion
 from .errors import LeditsInputError
 
@@ -115,6 +116,14 @@ def has_words(node: str, prompt: Prompt, if_empty: str) -> None:
     """Refuses a text whose words cannot be found in attention maps."""
     if not prompt.words:
         raise LeditsInputError(node, "text", "was encoded by a text encoder that is not CLIP" if prompt.text.strip() else if_empty)
+
+
+def embeddings(node: str, clip: Any, text: str) -> None:
+    """Refuses embeddings that ComfyUI would leave out of the text."""
+    for name in missing_embeddings(clip, text):
+        raise LeditsInputError(
+            node, "text", f"names the embedding {name!r}, which is not in ComfyUI's models/embeddings: put it there, or correct the name"
+        )
 
 
 def cross_attention(node: str, model: ModelPatcher, why: str) -> None:

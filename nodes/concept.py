@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..ledits.attention_store import WordMaps
 from ..ledits.guidance import MASK_MODES, Edit, MaskMode
 from ..ledits.tokens import positions_of
+from . import checks
 from .comfyui.text import encode, tokenize
 from .comfyui.types import Attention, AttentionSocket, ConceptsSocket
 from .comfyui.types import Concept as ConceptEntry
@@ -123,6 +124,7 @@ class Concept(io.ComfyNode):
             raise LeditsInputError(
                 NODE, "cooldown", f"is {cooldown}, but the concept only begins at warmup {warmup}: raise it, or set 0 for no end"
             )
+        checks.embeddings(NODE, clip, text)
         prompt = tokenize(clip, text)
         positions = _positions(prompt.words if attention is None else _only_text(attention).words, words)
         edit = Edit(direction == "add", scale, threshold, mask_mode, warmup, cooldown)

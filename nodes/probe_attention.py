@@ -63,6 +63,7 @@ class ProbeAttention(io.ComfyNode):
         samples = checks.picture_latent(NODE, "latent", latent, model)
         checks.cross_attention(NODE, model, "words look nowhere in it")
         checks.map_resolution(NODE, model, *samples.shape[-2:])
+        checks.embeddings(NODE, clip, text)
         prompt = tokenize(clip, text)
         checks.has_words(NODE, prompt, "is empty: write the words to look for")
         positive = encode(clip, text)

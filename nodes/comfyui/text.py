@@ -19,10 +19,7 @@ def encode(clip: Any, text: str) -> Conditioning:
 
 def tokenize(clip: Any, text: str) -> Prompt:
     """The prompt's words and their columns. No words for text encoders of another kind than CLIP."""
-    by_encoder = clip.tokenize(text, return_word_ids=True)
-    # SDXL's two encoders share the vocabulary and the columns; either tells where the words are.
-    chunks = by_encoder.get("l", by_encoder.get("g", by_encoder.get("h", [])))
-    columns = [(token, word) for chunk in chunks for token, _, word in chunk]
+    columns = _columns(clip, text)
     names = _embedding_names(text, columns)
     starts = {word: column for column, (_, word) in reversed(list(enumerate(columns)))}
     ends = {word: column for column, (_, word) in enumerate(columns)}
@@ -34,6 +31,22 @@ def tokenize(clip: Any, text: str) -> Prompt:
         elif word:  # start, end and padding belong to word 0
             pieces.append((column, clip.tokenizer.untokenize([(token, 1.0)])[0][1]))
     return prompt_of(text, pieces, len(columns))
+
+
+def missing_embeddings(clip: Any, text: str) -> list[str]:
+    """Textual-inversion embeddings that the prompt names and ComfyUI does not find; it would leave them out without a word."""
+    there = {
+        name: any(isinstance(token, Tensor | dict) for token, _ in _columns(clip, f"embedding:{name}")) for name in _EMBEDDING.findall(text)
+    }
+    return [name for name, found in there.items() if not found]
+
+
+def _columns(clip: Any, text: str) -> list[tuple[Any, int]]:
+    """Token and number of the word of each column; none for text encoders of another kind than CLIP."""
+    by_encoder = clip.tokenize(text, return_word_ids=True)
+    # SDXL's two encoders share the vocabulary and the columns; either tells where the words are.
+    chunks = by_encoder.get("l", by_encoder.get("g", by_encoder.get("h", [])))
+    return [(token, word) for chunk in chunks for token, _, word in chunk]
 
 
 def _embedding_names(text: str, columns: list[tuple[Any, int]]) -> dict[int, str]:

@@ -161,6 +161,8 @@ CASES = [
     ("CaptureAttention", "branch", "middle", "is 'middle', but must be one of positive, negative"),
     ("CaptureAttention", "branch", "negative", "nothing was recorded.*cfg 1 has no negative prompt", lambda w: alone(w)),
     ("CaptureAttention", "store", lambda w: w.model, "is of the kind ModelPatcher, but must be a store"),
+    ("ProbeAttention", "text", "embedding:gone dog", "names the embedding 'gone', which is not in ComfyUI's models/embeddings: put it there"),
+    ("Concept", "text", "a dog, (embedding:gone:1.2)", "names the embedding 'gone'"),
     ("ProbeAttention", "clip", lambda w: kept_by(w.clip), "'a red circle' was encoded 128 wide, but this model reads prompts 64 wide"),
     ("ProbeAttention", "model", lambda w: w.blind, "is a Linear without cross-attention"),
     ("ProbeAttention", "model", lambda w: w.unknown, "UnknownNoise"),

@@ -69,7 +69,6 @@ def embeddings(clip, tmp_path, monkeypatch):
         ("a embedding:vermeil circle", "a red circle", ("a", "vermeil", "circle")),
         ("a (embedding:rouge:1.3) here", "a (red circle:1.3) here", ("a", "rouge", "here")),
         ("embedding:rouge, embedding:vermeil square", "red circle, red square", ("rouge", ",", "vermeil", "square")),
-        ("a embedding:nowhere embedding:rouge", "a red circle", ("a", "embedding")),
     ],
 )
 def test_embeddings(holds, model, clip, embeddings, text, same_as, words):
