@@ -1,7 +1,7 @@
 PYTHON ?= python3
 IN_HOST = $(PYTHON) tests/environment/prepare.py
 
-.PHONY: demo test test-fast static train measure exactness quality tune
+.PHONY: demo test test-fast static train measure exactness quality tune pictures locale
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) tests/demo.py
@@ -31,3 +31,9 @@ tune:   ## find the settings that quality uses, on pictures of their own: make t
 
 exactness: ## how exactly a photo comes back, for weights, bases, schedulers and step counts; writes bench/exactness.json and a table
 	$(IN_HOST) tests/exactness.py $(ARGS)
+
+pictures: ## draw the pictures of the help pages with the nodes themselves: make pictures ARGS="LEDITS_Concept" for one
+	$(IN_HOST) tests/help_pictures.py $(ARGS)
+
+locale: ## write the English texts of the nodes' schemas to locales/en/nodeDefs.json
+	$(IN_HOST) tests/help_texts.py

@@ -2,6 +2,9 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+WEB_DIRECTORY = "./web"
+"""Where the front end finds the help pages."""
+
 
 class LeditsExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
