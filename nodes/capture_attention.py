@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import torch
 from comfy_api.latest import io
 
 from ..ledits.attention_store import WordMaps
 from ..ledits.tokens import Prompt, word_maps
 from . import checks
+from .comfyui.notice import notice
 from .comfyui.store import BRANCHES, KEPT_RUNS, AttentionStore, Run
-from .comfyui.text import tokenize
-from .comfyui.types import Attention, AttentionSocket, StoreSocket
+from .comfyui.text import encode, tokenize
+from .comfyui.types import Attention, AttentionSocket, Conditioning, StoreSocket
 from .errors import LeditsInputError
 
 NODE = "LEDITS++ Capture Attention"
+OTHER_TEXT = (
+    "The sampler did not read this text as it is encoded here. If its prompt has other words, these maps stand under the wrong ones: "
+    "copy the prompt, and take the text encoder that it was encoded with."
+)
 
 
 class CaptureAttention(io.ComfyNode):
@@ -38,6 +44,7 @@ class CaptureAttention(io.ComfyNode):
             outputs=[
                 AttentionSocket.Output(display_name="attention", tooltip="A map for each word and step, for Extract Mask and Heatmap.")
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -54,15 +61,26 @@ class CaptureAttention(io.ComfyNode):
         checks.embeddings(NODE, clip, text)
         prompt = tokenize(clip, text)
         checks.has_words(NODE, prompt, "has no words")
-        words = _edited_concept(run, prompt) or _branch(run, prompt, branch)
+        words, doubt = _edited_concept(run, prompt), None
+        if words is None:
+            words = _branch(run, prompt, branch)
+            doubt = None if _was_read(run, branch, encode(clip, text)) else OTHER_TEXT
         cell = latent.get("downscale_ratio_spacial") or 8
-        return io.NodeOutput(Attention((words,), samples.shape[-2] * cell, samples.shape[-1] * cell))
+        attention = Attention((words,), samples.shape[-2] * cell, samples.shape[-1] * cell)
+        return io.NodeOutput(attention, ui=notice(cls, doubt) if doubt else None)
 
 
 def _edited_concept(run: Run, prompt: Prompt) -> WordMaps | None:
     """The maps of a concept with this text, where a LEDITS++ guider sampled."""
     edits = run.edits.words if run.edits is not None else []
     return next((words for words in edits if words.text == prompt.text and words.maps), None)
+
+
+def _was_read(run: Run, branch: str, encoded: Conditioning) -> bool:
+    """Whether the sampler read this very text, up to what two runs of a text encoder may differ in half precision."""
+    mine = encoded[0][0].float().cpu()
+    read = (encoding.float().cpu() for (place, _), encoding in run.encodings.items() if place == branch)
+    return any(theirs.shape == mine.shape and torch.allclose(theirs, mine, rtol=0, atol=float(0.01 * mine.std())) for theirs in read)
 
 
 def _branch(run: Run, prompt: Prompt, branch: str) -> WordMaps:

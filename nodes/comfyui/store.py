@@ -34,12 +34,14 @@ class Run:
     Attributes:
         latent_size: height and width of the picture; areas that are predicted alone are not recorded.
         maps: by branch ("positive" or "negative") and conditioning entry, one [B, h, w, columns] for each step.
+        encodings: what the sampler read for each of them.
         edits: the record of a LEDITS++ guider that sampled in this run.
     """
 
     settings: StoreSettings
     latent_size: tuple[int, int]
     maps: dict[Name, list[Tensor]] = field(default_factory=dict)
+    encodings: dict[Name, Tensor] = field(default_factory=dict)
     edits: EditRecord | None = None
     _sigma: float | None = None
     _recorder: Recorder | None = None
@@ -96,6 +98,8 @@ class AttentionStore:
         install(guider.model_options, lambda: guider.conds, run.around_network)
         samples = executor(noise, *args, **kwargs)
         run.finish_step()
+        for branch in BRANCHES:
+            run.encodings |= {(branch, cond["uuid"]): cond["cross_attn"] for cond in guider.conds.get(branch, []) if "cross_attn" in cond}
         if run.edits is not None:
             run.edits.words = [words.to(torch.device("cpu")) for words in run.edits.words]
         runs = self._sampled if run.edits is None else self._edited

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from in_comfy import run
+from in_comfy import nodes, run
 
 
 def sample(model, encode, positive="a red circle and a blue square", negative="a green square", cfg=4.0, seed=1):
@@ -169,3 +169,13 @@ def test_color_words_land_on_their_object(model, latent, clip, scene):
     red, blue = maps[..., attention.words.index("red")], maps[..., attention.words.index("blue")]
     contrast = red / red.mean() - blue / blue.mean()
     assert (contrast * cells[0]).sum() / cells[0].sum() > (contrast * cells[1]).sum() / cells[1].sum()
+
+
+@pytest.mark.parametrize(("text", "doubted"), [("a red circle and a blue square", False), ("a red square and a blue square", True)])
+def test_a_text_that_was_not_sampled_with_is_doubted(model, encode, clip, text, doubted):
+    """Its words are as many as those that were, so nothing else would tell."""
+    patched, store = run("LEDITS_AttentionStore", model=model)
+    latent = sample(patched, encode, cfg=1.0)
+    with torch.inference_mode():
+        answer = nodes()["LEDITS_CaptureAttention"].execute(store=store, latent=latent, clip=clip, text=text, branch="positive")
+    assert ("did not read this text" in str(answer.ui)) == doubted
