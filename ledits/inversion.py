@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from .solver import NoiseLevel, solver_mean
 
 Denoiser = Callable[[Tensor, int], Tensor]
 """Takes a state and the step's number, gives the denoised prediction. Same shape, float32."""
+
+JointDenoiser = Callable[[Tensor, int, list[int]], list[tuple[Tensor, list[int]]]]
+"""Takes a state, the step's number and the runs that are in this state; gives their predictions, equal ones once."""
 
 StepReport = Callable[[int, Tensor, Tensor], None]
 """Called after each step with its number, the prediction and the state."""
@@ -114,23 +117,61 @@ def replay(
     Returns:
         [B, C, H, W] the last state.
     """
+    return replay_together(inversion, lambda x, step, runs: [(denoise(x, step), runs)], [first], keep=keep, report=report)[0]
+
+
+def replay_together(
+    inversion: Inversion,
+    denoise: JointDenoiser,
+    first: Sequence[int],
+    *,
+    keep: Callable[[int], Tensor] | None = None,
+    report: StepReport | None = None,
+) -> list[Tensor]:
+    """Several replays side by side, which share what they have in common: runs in the same state are predicted together.
+
+    Args:
+        denoise: the guided predictions, each with the runs that it is for.
+        first: for each run, the step before which it follows the inversion.
+        keep: as in `replay`.
+        report: called at each step for each run, counted through: step 0 of every run, step 1 of every run, and so on.
+
+    Returns:
+        The last state of each run.
+    """
     levels = noise_levels(inversion.sigmas, inversion.flow)
-    earlier = None
+    strands: list[_Strand] = []
     for i, own in enumerate(path(inversion)):
-        if i <= first:
-            x = own
-        elif keep is not None:
-            x = torch.lerp(own, x, keep(min(i, inversion.steps - 1)))
+        if keep is not None:
+            strands = [replace(strand, x=torch.lerp(own, strand.x, keep(min(i, inversion.steps - 1)))) for strand in strands]
         if i == inversion.steps:
-            return x
-        denoised = inversion.denoised[i] if i < first else denoise(x, i)
-        if i >= first:
-            mean = solver_mean(x, levels[i], levels[i + 1], denoised, earlier)
-            x = mean + inversion.corrections[i]
+            break
+        beginning = [run for run, start in enumerate(first) if start == i]
+        if beginning:
+            strands.append(_Strand(own, beginning, _earlier(levels, inversion.denoised, i)))
+        shown = [(inversion.denoised[i], own)] * len(first)
+        following = []
+        for strand in strands:
+            for denoised, runs in denoise(strand.x, i, strand.runs):
+                mean = solver_mean(strand.x, levels[i], levels[i + 1], denoised, strand.earlier)
+                following.append(_Strand(mean + inversion.corrections[i], runs, (levels[i], denoised)))
+                for run in runs:
+                    shown[run] = denoised, following[-1].x
+        strands = following
         if report is not None:
-            report(i, denoised, x)
-        earlier = (levels[i], denoised)
-    raise AssertionError("a path has one state more than steps")
+            for run, (denoised, x) in enumerate(shown):
+                report(i * len(first) + run, denoised, x)
+    ends = {run: strand.x for strand in strands for run in strand.runs}
+    return [ends.get(run, own) for run in range(len(first))]
+
+
+@dataclass(frozen=True)
+class _Strand:
+    """Replays that are in the same state, and what the solver remembers of the step before."""
+
+    x: Tensor
+    runs: list[int]
+    earlier: tuple[NoiseLevel, Tensor] | None
 
 
 def _earlier(levels: list[NoiseLevel], denoised: Tensor, i: int) -> tuple[NoiseLevel, Tensor] | None:

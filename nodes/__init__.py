@@ -15,6 +15,7 @@ from .probe_attention import ProbeAttention
 from .replay import ReplaySampler
 from .schedule import Schedule
 from .sockets import checked
+from .sweep import Sweep
 
 NODES: list[type[io.ComfyNode]] = [
     checked(node)
@@ -32,5 +33,6 @@ NODES: list[type[io.ComfyNode]] = [
         ReplaySampler,
         SaveInversion,
         LoadInversion,
+        Sweep,
     )
 ]

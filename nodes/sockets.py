@@ -74,6 +74,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: hasattr(value, "tokenize") and hasattr(value, "encode_from_tokens_scheduled"),
         "a text encoder: connect the checkpoint's; where a checkpoint has none, connect a CLIP loader",
     ),
+    "VAE": (lambda value: hasattr(value, "decode"), "a VAE: connect the checkpoint's, or a VAE loader"),
     "LATENT": (
         lambda value: isinstance(value, dict) and hasattr(value.get("samples"), "shape"),
         "a latent: connect VAE Encode, or what made the picture",

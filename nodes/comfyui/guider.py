@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.samplers
@@ -25,6 +26,16 @@ KNOWN_BASE = f"{KEY}_known_base"
 
 # What belongs to one text, and to no other that is asked in its place.
 _TEXT_KEYS = {"cross_attn", "pooled_output", "model_conds", "uuid", "clip_start_percent", "clip_end_percent"}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the network predicts at one state: D_base, D_empty, D_c of each concept that was asked for, and their attention."""
+
+    base: Tensor
+    empty: Tensor
+    concepts: dict[int, Tensor]
+    recorder: Recorder | None
 
 
 class MaskedGuider(comfy.samplers.CFGGuider):
@@ -83,7 +94,23 @@ class MaskedGuider(comfy.samplers.CFGGuider):
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: dict = {}, seed: int | None = None) -> Tensor:
         step = self._step(timestep) if self.inversion is not None else 0
         self._turn_hooks(step, timestep, model_options)
-        active = [number for number, concept in enumerate(self.concepts) if concept.edit.is_active(step)]
+        active = self._active(step)
+        look = self._look(x, timestep, step, active, model_options)
+        guidances, masks = [], []
+        for number in active:
+            concept, user_mask = self.concepts[number], self._user_masks[number]
+            guidance = concept_guidance(look.concepts[number], look.empty, concept.edit, user_mask)
+            mask = guidance_mask(guidance, concept.edit, self._word_map(look.recorder, number, step, x), concept.smoothing)
+            self._record.masks[number] = mask if user_mask is None else mask * user_mask
+            guidances.append(guidance)
+            masks.append(mask)
+        return guided(look.base, guidances, masks)
+
+    def _active(self, step: int) -> list[int]:
+        return [number for number, concept in enumerate(self.concepts) if concept.edit.is_active(step)]
+
+    def _look(self, x: Tensor, timestep: Tensor, step: int, active: list[int], model_options: dict) -> Look:
+        """Asks the network everything that the step needs, with these concepts."""
         known = model_options.get(KNOWN_BASE)
         needs_empty = self._needs_empty(bool(active), known)
         conds: list[Any] = [
@@ -96,16 +123,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         asked = {number: self.conds[_name(number)] for number in active}
         out = self._predict(conds, x, timestep, following(options, lambda: asked, POSITIVE, recorder))
         base = known if known is not None else self._base(conds, out, x, timestep, options)
-        empty = out[1] if needs_empty else base
-        guidances, masks = [], []
-        for place, number in enumerate(active):
-            concept, user_mask = self.concepts[number], self._user_masks[number]
-            guidance = concept_guidance(out[2 + place], empty, concept.edit, user_mask)
-            mask = guidance_mask(guidance, concept.edit, self._word_map(recorder, number, step, x), concept.smoothing)
-            self._record.masks[number] = mask if user_mask is None else mask * user_mask
-            guidances.append(guidance)
-            masks.append(mask)
-        return guided(base, guidances, masks)
+        return Look(base, out[1] if needs_empty else base, dict(zip(active, out[2:], strict=True)), recorder)
 
     def _step(self, timestep: Tensor) -> int:
         """How many of the inversion's levels lie above this one."""

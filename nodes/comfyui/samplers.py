@@ -54,6 +54,9 @@ class Job:
 class _Sampler(comfy.samplers.Sampler):
     """Brings ComfyUI's arguments into a Job, with a progress bar in the terminal."""
 
+    runs = 1
+    """Walks that are made side by side; each step counts once for each."""
+
     def sample(
         self,
         model_wrap: Any,
@@ -65,7 +68,7 @@ class _Sampler(comfy.samplers.Sampler):
         denoise_mask: Tensor | None = None,
         disable_pbar: bool = False,
     ) -> Tensor:
-        steps = len(sigmas) - 1
+        steps = (len(sigmas) - 1) * self.runs
         with comfy.utils.model_trange(steps, disable=disable_pbar) as bar:
 
             def report(step: int, denoised: Tensor, x: Tensor) -> None:
@@ -111,31 +114,36 @@ class ReplaySampler(_Sampler):
         self._inversion = inversion
 
     def walk(self, job: Job) -> Tensor:
-        walk = self._on_device(job.latent, job.sigmas)
         guider = job.guider if isinstance(job.guider, MaskedGuider) else None
         if guider is not None and guider.inversion is not None and guider.inversion.walk is not self._inversion:
             raise ValueError("LEDITS++: Masked Guider and Replay Sampler hold different inversions. Connect the same one to both.")
-        first = guider.first_step if guider is not None else 0
-        guided = job.denoiser()
-        denoise = guided
-        if guider is not None and guider.knows_base and first < walk.steps:
-            on_known_base = job.denoiser(**{KNOWN_BASE: walk.denoised[first]})
-
-            def denoise(x: Tensor, step: int) -> Tensor:
-                # At the first edited step the state is still the inversion's own, where the base prediction is known.
-                return (on_known_base if step == first else guided)(x, step)
-
-        x = replay(walk, denoise, first=first, keep=job.mask, report=job.report)
+        x = self.replayed(job, guider)
         if not torch.isfinite(x).all():
             raise LeditsInputError(
-                "LEDITS++ Edit or Masked Guider",
+                "LEDITS++ Edit, Sweep or Masked Guider",
                 "model",
                 "gave predictions that are not finite (NaN or infinity): load it in another precision (ComfyUI's --force-fp32, --bf16-unet), "
                 "or lower the scale of the concepts",
             )
         return job.guider.inner_model.model_sampling.inverse_noise_scaling(job.sigmas[-1], x)
 
-    def _on_device(self, latent: Tensor, sigmas: Tensor) -> Inversion:
+    def replayed(self, job: Job, guider: MaskedGuider | None) -> Tensor:
+        """The last state."""
+        walk = self.on_device(job.latent, job.sigmas)
+        first = guider.first_step if guider is not None else 0
+        guided = job.denoiser()
+
+        def denoise(x: Tensor, step: int) -> Tensor:
+            known = self.known_base(guider, walk, step) if guider is not None and step == first else {}
+            return (job.denoiser(**known) if known else guided)(x, step)
+
+        return replay(walk, denoise, first=first, keep=job.mask, report=job.report)
+
+    def known_base(self, guider: MaskedGuider, walk: Inversion, first: int) -> dict[str, Tensor]:
+        """The base prediction at the first edited step, as a model option: the state is still the inversion's own there."""
+        return {KNOWN_BASE: walk.denoised[first]} if guider.knows_base else {}
+
+    def on_device(self, latent: Tensor, sigmas: Tensor) -> Inversion:
         """The inversion where the sampler runs, cut to the levels that were asked for."""
         walk, steps = self._inversion, len(sigmas) - 1
         if tuple(latent.shape) != tuple(walk.original.shape):

@@ -1,0 +1,114 @@
+"""A sheet of the same edit with several values: each picture is that of Edit, and what they share is asked for once."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from in_comfy import run
+
+
+@pytest.fixture
+def sweep(model, vae, inversion):
+    return lambda concepts, **inputs: run(
+        "LEDITS_Sweep", **({"model": model, "vae": vae, "inversion": inversion, "concepts": concepts} | inputs)
+    )
+
+
+@pytest.fixture
+def alone(model, vae, inversion):
+    """The picture of LEDITS++ Edit with one concept changed."""
+
+    def make(concepts, place=0, smoothing=None, **settings):
+        changed = replace(concepts[place], edit=replace(concepts[place].edit, **settings))
+        if smoothing is not None:
+            changed = replace(changed, smoothing=smoothing)
+        edited = run("LEDITS_Edit", model=model, inversion=inversion, concepts=(*concepts[:place], changed, *concepts[place + 1 :]))[0]
+        with torch.inference_mode():
+            return vae.decode(edited["samples"])
+
+    return make
+
+
+def test_each_picture_is_that_of_an_edit(sweep, alone, concept):
+    concepts = concept("a green circle", concepts=concept("a red circle", direction="remove"))
+    sheet, pictures = sweep(concepts, concept=1, columns="scale", column_values="2, 5", rows="threshold", row_values="0.7,0.9, 0.95")
+    assert len(pictures) == 6
+    cells = [{"scale": scale, "threshold": threshold} for threshold in (0.7, 0.9, 0.95) for scale in (2.0, 5.0)]
+    for picture, cell in zip(pictures, cells, strict=True):
+        assert torch.equal(picture, alone(concepts, 1, **cell))
+    assert sheet.shape[0] == 1
+    assert sheet.shape[2] == 2 * 256 + 8
+    assert sheet.shape[1] > 3 * 256
+
+
+@pytest.mark.parametrize(("setting", "values"), [("warmup", (0, 2, 4)), ("cooldown", (3, 4, 6)), ("smoothing", (0.0, 0.7, 2.0))])
+def test_every_setting_can_be_swept(sweep, alone, concept, setting, values):
+    concepts = concept("a green circle", mask_mode="attention")
+    _, pictures = sweep(concepts, columns=setting, column_values=", ".join(map(str, values)))
+    for picture, value in zip(pictures, values, strict=True):
+        # Asked beside another prompt, a prediction may differ in its last digits.
+        assert torch.allclose(picture, alone(concepts, **{setting: value}), atol=1e-4)
+    assert not torch.allclose(pictures[0], pictures[-1], atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("setting", "values", "batches"),
+    [
+        # Six steps, active from the third. There all are in the same state, whose base the inversion knows; then each goes its own way.
+        ("scale", "2, 4, 6", [1, *[2] * 9]),
+        ("threshold", "0.7, 0.8, 0.9", [1, *[2] * 9]),
+        # Until the earliest end they are one edit; the one that has ended needs the base alone.
+        ("cooldown", "4, 5, 6", [1, 2, 2, 1, 2]),
+        # Each begins from the inversion's own path.
+        ("warmup", "3, 5", [1, 2, 2, 1]),
+        ("scale", "4", [1, 2, 2, 2]),
+    ],
+)
+def test_what_pictures_share_is_asked_for_once(calls, sweep, inversion, model, latent, sigmas, encode, concept, setting, values, batches):
+    counted, sizes = calls
+    own = run("LEDITS_Invert", model=counted, latent=latent, sigmas=sigmas, negative=encode(""))[0]
+    sizes.clear()
+    sweep(concept("a green circle"), model=counted, inversion=own, columns=setting, column_values=values)
+    assert sorted(sizes) == sorted(batches)
+
+
+def test_progress_counts_the_whole_sheet(sweep, concept, monkeypatch):
+    import latent_preview
+
+    seen = []
+    monkeypatch.setattr(latent_preview, "prepare_callback", lambda model, steps: lambda step, x0, x, total: seen.append((step, total)))
+    sweep(concept("a green circle"), column_values="2, 4, 6")
+    assert seen == [(step, 18) for step in range(18)]
+
+
+def test_pictures_of_a_batch_have_a_sheet_each(sweep, model, vae, photo, sigmas, encode, concept):
+    with torch.inference_mode():
+        latents = {"samples": vae.encode(torch.cat([photo, photo.flip(2)]))}
+    pair = run("LEDITS_Invert", model=model, latent=latents, sigmas=sigmas, negative=encode(""))[0]
+    sheet, pictures = sweep(concept("a green circle"), inversion=pair, column_values="2, 4")
+    assert len(sheet) == 2
+    assert [len(picture) for picture in pictures] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"column_values": "3, x"}, "'column_values': holds 'x', which is no number"),
+        ({"column_values": " , "}, "'column_values': holds no number"),
+        ({"column_values": "3, 99"}, "'column_values': holds 99, but scale must be a number from 0 to 50"),
+        ({"column_values": "nan"}, "'column_values': holds nan, but scale"),
+        ({"columns": "warmup", "column_values": "1.5"}, "holds 1.5, but warmup must be a whole number"),
+        ({"rows": "scale", "row_values": "3"}, "'rows': is 'scale' like columns"),
+        ({"rows": "threshold", "row_values": ""}, "'row_values': holds no number"),
+        ({"concept": 1}, "'concept': is 1, but the chain has 1"),
+        ({"concepts": ()}, "'concept': is 0, but the chain has 0"),
+        ({"columns": "cooldown", "column_values": "0, 1"}, "cooldown 1 and warmup 2, in which the concept would never act"),
+        (
+            {"column_values": ",".join(map(str, range(50))), "rows": "threshold", "row_values": "0.8, 0.9"},
+            "100 pictures, but a sheet holds 64",
+        ),
+    ],
+)
+def test_what_cannot_be_swept_is_refused(sweep, concept, inputs, message):
+    with pytest.raises(ValueError, match=message):
+        sweep(inputs.pop("concepts", concept("a green circle")), **inputs)
