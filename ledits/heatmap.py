@@ -29,10 +29,14 @@ def overlay(pictures: Tensor, colours: Tensor, opacity: float) -> Tensor:
     return torch.lerp(torch.lerp(pictures, grey, opacity), colours, opacity)
 
 
-def labelled(panels: Tensor, text: str) -> Tensor:
-    """Panels [B, H, W, 3] with the text on a dark strip below each, its height in proportion."""
+def labelled(panels: Tensor, text: str, longest: int = 0) -> Tensor:
+    """Panels [B, H, W, 3] with the text on a dark strip below each, its height in proportion.
+
+    Args:
+        longest: letters of the longest text, where several shall be of one size.
+    """
     batch, _height, width, _ = panels.shape
-    size = max(12, min(width // 8, width * 5 // (3 * max(len(text), 1))))
+    size = max(12, min(width // 8, width * 5 // (3 * max(len(text), longest, 1))))
     strip = Image.new("RGB", (width, size * 3 // 2), (24, 24, 28))
     ImageDraw.Draw(strip).text((width / 2, size * 3 / 4), text, (255, 255, 255), ImageFont.load_default(size), anchor="mm")
     below = torch.from_numpy(np.asarray(strip, np.float32) / 255).to(panels.device).expand(batch, -1, -1, -1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,18 +11,6 @@ from .heatmap import labelled
 
 GAP = 8
 """Pixels between the pictures of a sheet."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A setting and the values that it takes."""
-
-    setting: str
-    values: tuple[float, ...]
-
-    @property
-    def labels(self) -> list[str]:
-        return [f"{self.setting} {value:g}" for value in self.values]
 
 
 def values_of(text: str) -> tuple[float, ...]:
@@ -52,7 +39,8 @@ def contact_sheet(pictures: Sequence[Tensor], labels: Sequence[str], columns: in
     Args:
         pictures: each [B, H, W, 3] in 0..1.
     """
-    panels = [labelled(picture, label) for picture, label in zip(pictures, labels, strict=True)]
+    longest = max(map(len, labels))
+    panels = [labelled(picture, label, longest) for picture, label in zip(pictures, labels, strict=True)]
     rows = [_apart(panels[start : start + columns], 2) for start in range(0, len(panels), columns)]
     return _apart(rows, 1)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from comfy_api.latest import io, ui
 
-from ..ledits.sweep import Axis, contact_sheet, values_of
+from ..ledits.sweep import contact_sheet, values_of
 from . import checks
 from .comfyui.sampling import sample
 from .comfyui.sweep import SweepGuider, SweepSampler
@@ -17,7 +18,7 @@ NODE = "LEDITS++ Sweep"
 RANGES = {"scale": (0, 50), "threshold": (0, 1), "warmup": (0, 1000), "cooldown": (0, 1000), "smoothing": (0, 16)}
 WHOLE = ("warmup", "cooldown")
 NONE = "none"
-MOST = 64
+MOST = 50
 """Pictures of one sheet."""
 
 
@@ -66,13 +67,15 @@ class Sweep(io.ComfyNode):
         rows: str,
         row_values: str,
     ) -> io.NodeOutput:
+        if not concepts:
+            raise LeditsInputError(NODE, "concepts", "is empty: connect LEDITS++ Concept")
         if concept >= len(concepts):
             raise LeditsInputError(NODE, "concept", f"is {concept}, but the chain has {len(concepts)}, counted from 0")
         if rows == columns:
             raise LeditsInputError(NODE, "rows", f"is {rows!r} like columns: choose another setting, or none")
-        across = _axis("column_values", columns, column_values)
-        down = None if rows == NONE else _axis("row_values", rows, row_values)
-        cells = [({columns: x} if y is None else {rows: y, columns: x}) for y in (down.values if down else (None,)) for x in across.values]
+        across = _values("column_values", columns, column_values)
+        down = () if rows == NONE else _values("row_values", rows, row_values)
+        cells = [{rows: y, columns: x} for y in down for x in across] if down else [{columns: x} for x in across]
         if len(cells) > MOST:
             raise LeditsInputError(
                 NODE, "column_values", f"and row_values make {len(cells)} pictures, but a sheet holds {MOST}: write fewer"
@@ -85,11 +88,11 @@ class Sweep(io.ComfyNode):
         results = sample(guider, sampler, inversion.latent, inversion.walk.sigmas, inversion.seed).chunk(len(edits))
         pictures = [vae.decode(latent)[..., :3] for latent in results]
         labels = [", ".join(f"{setting} {value:g}" for setting, value in cell.items()) for cell in cells]
-        sheet = contact_sheet(pictures, labels, len(across.values))
+        sheet = contact_sheet(pictures, labels, len(across))
         return io.NodeOutput(sheet, pictures, ui=ui.PreviewImage(sheet, cls=cls))
 
 
-def _axis(name: str, setting: str, text: str) -> Axis:
+def _values(name: str, setting: str, text: str) -> tuple[float, ...]:
     try:
         values = values_of(text)
     except ValueError as error:
@@ -99,11 +102,11 @@ def _axis(name: str, setting: str, text: str) -> Axis:
         if not low <= value <= high or (setting in WHOLE and value != int(value)):
             kind = "a whole number" if setting in WHOLE else "a number"
             raise LeditsInputError(NODE, name, f"holds {value:g}, but {setting} must be {kind} from {low} to {high}")
-    return Axis(setting, values)
+    return values
 
 
 def _varied(concept: Concept, cell: dict[str, float]) -> Concept:
-    whole = {setting: int(value) if setting in WHOLE else value for setting, value in cell.items()}
+    whole: dict[str, Any] = {setting: int(value) if setting in WHOLE else value for setting, value in cell.items()}
     smoothing = whole.pop("smoothing", concept.smoothing)
     varied = replace(concept, edit=replace(concept.edit, **whole), smoothing=smoothing)
     if varied.edit.cooldown and varied.edit.cooldown <= varied.edit.warmup:

@@ -9,6 +9,7 @@ same in every language.
 from __future__ import annotations
 
 import functools
+import itertools
 import sys
 import tempfile
 from collections.abc import Callable
@@ -236,6 +237,24 @@ def load_inversion() -> Panels:
     return {"Invert": there, "Load Inversion": back, "10 x difference": difference(there, back)}
 
 
+def sweep() -> Panels:
+    """The pictures of one sheet, each with its values."""
+    scales, cuts = ("3", "9", "30"), ("0.89", "0.7")
+    _, pictures = run(
+        "LEDITS_Sweep",
+        model=attentive(),
+        vae=checkpoint()[2],
+        inversion=inversion(),
+        concepts=recolouring(),
+        concept=1,
+        columns="scale",
+        column_values=", ".join(scales),
+        rows="threshold",
+        row_values=", ".join(cuts),
+    )
+    return {f"{scale}, {cut}": picture[0] for (cut, scale), picture in zip(itertools.product(cuts, scales), pictures, strict=True)}
+
+
 PICTURES: dict[str, Callable[[], Panels]] = {
     "LEDITS_Schedule": schedule,
     "LEDITS_Invert": invert,
@@ -250,6 +269,7 @@ PICTURES: dict[str, Callable[[], Panels]] = {
     "LEDITS_ReplaySampler": replay_sampler,
     "LEDITS_SaveInversion": save_inversion,
     "LEDITS_LoadInversion": load_inversion,
+    "LEDITS_Sweep": sweep,
 }
 
 

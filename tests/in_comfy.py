@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import os
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,9 +21,12 @@ import comfy.cli_args  # noqa: E402 (found on the path that is set above)
 comfy.cli_args.args.cpu = True
 
 import comfy.sd  # noqa: E402 (only after ComfyUI is set to the CPU)
+import folder_paths  # noqa: E402 (on the same path)
 import small_model.comfyui_node  # noqa: E402, F401 (teaches ComfyUI the small checkpoint)
 import torch  # noqa: E402 (after ComfyUI, which sets its environment)
 
+_previews = tempfile.TemporaryDirectory(prefix="ledits-previews-")
+folder_paths.set_temp_directory(_previews.name)
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 

@@ -77,6 +77,7 @@ def use_every_node(folder: Path) -> None:
     for maps in (seen, attention, captured):
         run("LEDITS_ExtractMask", attention=maps)
     run("LEDITS_Heatmap", image=vae.decode(edited["samples"]), attention=attention)
+    run("LEDITS_Sweep", model=patched, vae=vae, inversion=inversion, concepts=concepts, column_values="3, 5")
     guider = run("LEDITS_MaskedGuider", model=patched, inversion=inversion, concepts=concepts)[0]
     sampler, sigmas, latent, noise = run("LEDITS_ReplaySampler", inversion=inversion)
     guider.sample(noise.generate_noise(latent), latent["samples"], sampler, sigmas, disable_pbar=True)
@@ -101,6 +102,7 @@ def main() -> None:
         importlib.import_module(name)
     paths = importlib.import_module("folder_paths")
     paths.set_output_directory(str(folder))
+    paths.set_temp_directory(str(folder / "temp"))
     paths.set_input_directory(str(folder))
     before, report = definitions(), {}
     sys.addaudithook(watch)

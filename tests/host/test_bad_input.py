@@ -47,9 +47,9 @@ def no_clip_tokens(clip):
 
 
 @pytest.fixture(scope="module")
-def world(model, clip, latent, sigmas, encode, inversion, photo):
+def world(model, clip, vae, latent, sigmas, encode, inversion, photo):
     """Everything that goes into a node, good and bad."""
-    w = SimpleNamespace(model=model, clip=clip, latent=latent, sigmas=sigmas, encode=encode, inversion=inversion, photo=photo)
+    w = SimpleNamespace(model=model, clip=clip, vae=vae, latent=latent, sigmas=sigmas, encode=encode, inversion=inversion, photo=photo)
     w.samples = latent["samples"]
     w.attention = run("LEDITS_ProbeAttention", model=model, latent=latent, clip=clip, text="a red circle")[0]
     w.concept = lambda **inputs: run("LEDITS_Concept", **({"clip": clip, "text": "a red circle"} | inputs))[0]
@@ -95,6 +95,7 @@ GOOD = {
     "LEDITS_ReplaySampler": lambda w: {"inversion": w.inversion},
     "LEDITS_SaveInversion": lambda w: {"inversion": w.inversion},
     "LEDITS_LoadInversion": lambda w: {"file": "photo_00001_.inversion.safetensors"},
+    "LEDITS_Sweep": lambda w: {"model": w.model, "vae": w.vae, "inversion": w.inversion, "concepts": w.concepts},
 }
 
 # node, input, a value or a function of the world that gives it, what the message says after naming both; and other inputs.
@@ -161,6 +162,17 @@ CASES = [
     ("CaptureAttention", "branch", "middle", "is 'middle', but must be one of positive, negative"),
     ("CaptureAttention", "branch", "negative", "nothing was recorded.*cfg 1 has no negative prompt", lambda w: alone(w)),
     ("CaptureAttention", "store", lambda w: w.model, "is of the kind ModelPatcher, but must be a store"),
+    ("Sweep", "column_values", "3, x", "holds 'x', which is no number: write numbers with commas"),
+    ("Sweep", "column_values", " , ", "holds no number: write the values to try"),
+    ("Sweep", "column_values", "3, 99", "holds 99, but scale must be a number from 0 to 50"),
+    ("Sweep", "column_values", "nan", "holds nan, but scale must be a number"),
+    ("Sweep", "column_values", "1.5", "holds 1.5, but warmup must be a whole number", {"columns": "warmup"}),
+    ("Sweep", "column_values", "0, 1", "cooldown 1 and warmup 2, in which the concept would never act", {"columns": "cooldown"}),
+    ("Sweep", "column_values", ",".join(map(str, range(51))), "51 pictures, but a sheet holds 50: write fewer"),
+    ("Sweep", "rows", "scale", "is 'scale' like columns: choose another setting, or none", {"row_values": "3"}),
+    ("Sweep", "row_values", "", "holds no number", {"rows": "threshold"}),
+    ("Sweep", "concept", 1, "is 1, but the chain has 1, counted from 0"),
+    ("Sweep", "concepts", (), "is empty: connect LEDITS"),
     ("ProbeAttention", "text", "embedding:gone dog", "names the embedding 'gone', which is not in ComfyUI's models/embeddings: put it there"),
     ("Concept", "text", "a dog, (embedding:gone:1.2)", "names the embedding 'gone'"),
     ("ProbeAttention", "clip", lambda w: kept_by(w.clip), "'a red circle' was encoded 128 wide, but this model reads prompts 64 wide"),

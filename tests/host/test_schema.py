@@ -20,6 +20,10 @@ CONTRACT = {
     "LEDITS_Heatmap": (["image", "attention", "concept", "opacity"], ["IMAGE"]),
     "LEDITS_SaveInversion": (["inversion", "filename_prefix"], []),
     "LEDITS_LoadInversion": (["file"], ["LEDITS_INVERSION"]),
+    "LEDITS_Sweep": (
+        ["model", "vae", "inversion", "concepts", "concept", "columns", "column_values", "rows", "row_values"],
+        ["IMAGE", "IMAGE"],
+    ),
 }
 DEFAULTS = {
     "LEDITS_Schedule": {"steps": 50, "skip": 0.15},
@@ -41,6 +45,7 @@ DEFAULTS = {
     "LEDITS_Edit": {"cfg": 0.0},
     "LEDITS_Heatmap": {"concept": 0, "opacity": 0.6},
     "LEDITS_SaveInversion": {"filename_prefix": "inversions/photo"},
+    "LEDITS_Sweep": {"concept": 0, "columns": "scale", "column_values": "3, 5, 8", "rows": "none", "row_values": ""},
 }
 
 

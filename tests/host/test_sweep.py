@@ -88,27 +88,3 @@ def test_pictures_of_a_batch_have_a_sheet_each(sweep, model, vae, photo, sigmas,
     sheet, pictures = sweep(concept("a green circle"), inversion=pair, column_values="2, 4")
     assert len(sheet) == 2
     assert [len(picture) for picture in pictures] == [2, 2]
-
-
-@pytest.mark.parametrize(
-    ("inputs", "message"),
-    [
-        ({"column_values": "3, x"}, "'column_values': holds 'x', which is no number"),
-        ({"column_values": " , "}, "'column_values': holds no number"),
-        ({"column_values": "3, 99"}, "'column_values': holds 99, but scale must be a number from 0 to 50"),
-        ({"column_values": "nan"}, "'column_values': holds nan, but scale"),
-        ({"columns": "warmup", "column_values": "1.5"}, "holds 1.5, but warmup must be a whole number"),
-        ({"rows": "scale", "row_values": "3"}, "'rows': is 'scale' like columns"),
-        ({"rows": "threshold", "row_values": ""}, "'row_values': holds no number"),
-        ({"concept": 1}, "'concept': is 1, but the chain has 1"),
-        ({"concepts": ()}, "'concept': is 0, but the chain has 0"),
-        ({"columns": "cooldown", "column_values": "0, 1"}, "cooldown 1 and warmup 2, in which the concept would never act"),
-        (
-            {"column_values": ",".join(map(str, range(50))), "rows": "threshold", "row_values": "0.8, 0.9"},
-            "100 pictures, but a sheet holds 64",
-        ),
-    ],
-)
-def test_what_cannot_be_swept_is_refused(sweep, concept, inputs, message):
-    with pytest.raises(ValueError, match=message):
-        sweep(inputs.pop("concepts", concept("a green circle")), **inputs)

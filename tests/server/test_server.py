@@ -15,7 +15,7 @@ WORKFLOW = json.loads((CHECKOUT / "workflows" / "api" / "edit.json").read_text()
 NODE_IDS = [
     "LEDITS_Schedule", "LEDITS_Invert", "LEDITS_Concept", "LEDITS_AttentionStore", "LEDITS_CaptureAttention", "LEDITS_ProbeAttention",
     "LEDITS_ExtractMask", "LEDITS_MaskedGuider", "LEDITS_ReplaySampler", "LEDITS_Edit", "LEDITS_Heatmap",
-    "LEDITS_SaveInversion", "LEDITS_LoadInversion",
+    "LEDITS_SaveInversion", "LEDITS_LoadInversion", "LEDITS_Sweep",
 ]  # fmt: skip
 
 
