@@ -1,7 +1,7 @@
 PYTHON ?= python3
 IN_HOST = $(PYTHON) tests/environment/prepare.py
 
-.PHONY: demo test test-fast static train measure exactness quality tune pictures locale
+.PHONY: demo test test-fast test-browser static train measure exactness quality tune pictures locale
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) tests/demo.py
@@ -16,6 +16,9 @@ test-fast: static ## the inner loop: the method, the oracle and the nodes, witho
 test: static ## every test that needs no GPU; make test ARGS="-k mask" for some of them, on the newest ComfyUI alone
 	$(IN_HOST) -m pytest tests $(ARGS)
 	$(if $(ARGS),,LEDITS_HOST=oldest $(IN_HOST) -m pytest tests/host tests/server)
+
+test-browser: ## ComfyUI's page in a headless Chromium (apt-get install chromium chromium-driver fonts-wqy-zenhei); screenshots under output/screenshots/
+	$(IN_HOST) -m pytest tests/browser $(ARGS)
 
 train:  ## train the small model: make train ARGS="--work DIR" (hours on a CPU; resumes where it stopped)
 	$(IN_HOST) tests/small_model/train.py $(ARGS)
