@@ -1,7 +1,7 @@
 PYTHON ?= python3
 IN_HOST = $(PYTHON) tests/environment/prepare.py
 
-.PHONY: demo test test-fast test-browser static train measure exactness quality tune pictures locale
+.PHONY: demo test test-fast test-browser static train measure exactness quality tune pictures locale artwork archive hold
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) tests/demo.py
@@ -40,3 +40,12 @@ pictures: ## draw the pictures of the help pages with the nodes themselves: make
 
 locale: ## write the English texts of the nodes' schemas to locales/en/nodeDefs.json
 	$(IN_HOST) tests/help_texts.py
+
+artwork: ## draw the icon and the banner that the registry shows, under artwork/
+	$(IN_HOST) tests/artwork.py
+
+archive: ## build what would be published, under output/
+	$(IN_HOST) tests/archive.py
+
+hold:   ## keep this version's nodes and simple workflow under tests/releases/, for later ones to load; before a release
+	$(IN_HOST) tests/releases/hold.py

@@ -51,6 +51,9 @@ FRONT_ENDS_OWN = re.compile(
 )
 """Errors in the console that the page makes by itself: files that a new user does not have, and the registry that is not asked here."""
 
+PATIENCE = 90
+"""Seconds to wait for what must come. A page that is drawn without a card, on a busy machine, makes a picture in two seconds."""
+
 Found = TypeVar("Found")
 
 
@@ -93,7 +96,7 @@ class FrontEnd:
     def js(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
 
-    def wait(self, look: Callable[[], Found], patience: float = 20, what: str = "") -> Found:
+    def wait(self, look: Callable[[], Found], patience: float = PATIENCE, what: str = "") -> Found:
         def condition(_: Any) -> Found | bool:
             try:
                 return look() or False
@@ -105,7 +108,7 @@ class FrontEnd:
     def all(self, selector: str) -> list[WebElement]:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
-    def one(self, selector: str, patience: float = 20) -> WebElement:
+    def one(self, selector: str, patience: float = PATIENCE) -> WebElement:
         return self.wait(lambda: next((element for element in self.all(selector) if element.is_displayed()), None), patience, selector)
 
     def screenshot(self, name: str | None = None) -> Image.Image:
@@ -221,9 +224,9 @@ class FrontEnd:
     def tooltip(self, at: tuple[int, int]) -> str:
         """What appears when the pointer rests there."""
         self.point((at[0], 5))
-        self.wait(lambda: not [tip for tip in self.all(".node-tooltip") if tip.is_displayed()], 5, "the last tooltip to go")
+        self.wait(lambda: not [tip for tip in self.all(".node-tooltip") if tip.is_displayed()], what="the last tooltip to go")
         self.point(at)
-        return self.one(".node-tooltip", 5).text
+        return self.one(".node-tooltip").text
 
     def complaints(self, patience: float = 1.5) -> dict[str, list[str]]:
         """What the page says is wrong with the graph: the lines of each group of its error panel."""
@@ -244,11 +247,11 @@ class FrontEnd:
             # A page that is still drawing may miss a click, and two at one place would be a double click.
             self.point(self.place(node, random.randint(40, 120), -12), click=True)
             try:
-                return self.one("[data-testid=info-button]", 1)
+                return self.one("[data-testid=info-button]", 5)
             except TimeoutException:
                 return None
 
-        self.wait(toolbar).click()
+        self.wait(toolbar, what="the toolbar of the node").click()
         return self.one("[data-testid=properties-panel]")
 
     def speak(self, language: str) -> None:

@@ -157,7 +157,7 @@ def help_shows(page, kind, language):
         return sentence in " ".join(panel.text.split()) and pictures and all(page.js(NATURAL_SIZE, picture)[0] for picture in pictures)
 
     try:
-        page.wait(complete, 10)
+        page.wait(complete, 30)
     except TimeoutException:
         return False
     if kind == "LEDITS_Concept":
@@ -189,3 +189,15 @@ def test_chinese_is_chinese(page: FrontEnd, definitions):
     assert titles == {kind: names[kind]["display_name"] for kind in definitions}
     assert tips == {kind: names[kind]["description"] for kind in definitions}
     assert all(re.search("[\u4e00-\u9fff]", text) for text in [*titles.values(), *tips.values()])
+
+
+@pytest.mark.parametrize("release", sorted((CHECKOUT / "tests" / "releases").glob("*/edit.json")), ids=lambda path: path.parent.name)
+def test_a_saved_file_of_every_release_gives_the_same_prompt(page: FrontEnd, release):
+    """The values of a file land in the inputs that they were saved from."""
+    page.load(json.loads(release.read_text()))
+    wanted = json.loads(release.with_name("edit.api.json").read_text())
+    page.wait(lambda: len(page.nodes()) >= len(wanted))
+    made = page.js("return app.graphToPrompt().then(made => made.output)")
+    assert {number: node["class_type"] for number, node in made.items()} == {number: node["class_type"] for number, node in wanted.items()}
+    kept = {number: {name: made[number]["inputs"].get(name) for name in node["inputs"]} for number, node in wanted.items()}
+    assert kept == {number: node["inputs"] for number, node in wanted.items()}
