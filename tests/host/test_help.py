@@ -5,6 +5,7 @@ ComfyUI's front end reads docs/<id>/<language>.md or else docs/<id>.md below WEB
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from help_pictures import MOST_BYTES, PICTURES
@@ -13,10 +14,8 @@ from in_comfy import CHECKOUT, nodes, pack
 from PIL import Image
 
 DOCS = CHECKOUT / pack().WEB_DIRECTORY / "docs"
-SECTIONS = {
-    "en": ["Inputs", "Outputs", "When something goes wrong", "Wiring"],
-    "zh": ["输入", "输出", "出问题时", "接法"],
-}
+SECTIONS = json.loads((Path(__file__).parent / "help_sections.json").read_text(encoding="utf-8"))
+"""The headings of every page. In a file of their own: some tools take no Python file with Chinese in it."""
 ITS_OWN_CATEGORIES = {"advanced"}
 """Parts of category names that the front end translates itself, for all nodes."""
 SYNTAX = set("{}@|")
