@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import random
+import itertools
 import re
 import shutil
 from collections.abc import Callable
@@ -76,6 +76,7 @@ class FrontEnd:
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(driver))
+        self.title_places = itertools.cycle((40, 80, 120))
 
     def __enter__(self) -> FrontEnd:
         self.reload()
@@ -111,6 +112,13 @@ class FrontEnd:
     def one(self, selector: str, patience: float = PATIENCE) -> WebElement:
         return self.wait(lambda: next((element for element in self.all(selector) if element.is_displayed()), None), patience, selector)
 
+    def look(self, selector: str, patience: float) -> WebElement | None:
+        """The element, or None if it does not come in this time."""
+        try:
+            return self.one(selector, patience)
+        except TimeoutException:
+            return None
+
     def screenshot(self, name: str | None = None) -> Image.Image:
         """What the page shows; with a name also kept under output/screenshots/."""
         picture = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
@@ -134,7 +142,7 @@ class FrontEnd:
 
         def closed() -> bool:
             if self.all("[data-testid=dialog-overlay]"):
-                ActionChains(self.driver).send_keys(Keys.ESCAPE).perform()
+                self.leave()
             return not self.all("[data-testid=dialog-overlay]")
 
         self.wait(closed)
@@ -223,17 +231,22 @@ class FrontEnd:
 
     def tooltip(self, at: tuple[int, int]) -> str:
         """What appears when the pointer rests there."""
-        self.point((at[0], 5))
-        self.wait(lambda: not [tip for tip in self.all(".node-tooltip") if tip.is_displayed()], what="the last tooltip to go")
-        self.point(at)
-        return self.one(".node-tooltip").text
+
+        def shown() -> WebElement | None:
+            # A page that is still drawing may not know yet what lies under the pointer.
+            self.point((at[0], 5))
+            self.wait(lambda: not [tip for tip in self.all(".node-tooltip") if tip.is_displayed()], what="the last tooltip to go")
+            self.point(at)
+            return self.look(".node-tooltip", 5)
+
+        return self.wait(shown, what="a tooltip").text
 
     def complaints(self, patience: float = 1.5) -> dict[str, list[str]]:
         """What the page says is wrong with the graph: the lines of each group of its error panel."""
-        try:
-            self.one("[data-testid=error-overlay-see-errors]", patience).click()
-        except TimeoutException:
+        overlay = self.look("[data-testid=error-overlay-see-errors]", patience)
+        if overlay is None:
             return {}
+        overlay.click()
         self.one("[data-testid=panel-tab-errors]")
         groups = self.wait(lambda: [group for group in self.all("[data-testid^=error-group-]") if "display-message" not in _id(group)])
         return {_id(group).removeprefix("error-group-"): group.text.splitlines() for group in groups}
@@ -244,15 +257,16 @@ class FrontEnd:
         self.show(node)
 
         def toolbar() -> WebElement | None:
-            # A page that is still drawing may miss a click, and two at one place would be a double click.
-            self.point(self.place(node, random.randint(40, 120), -12), click=True)
-            try:
-                return self.one("[data-testid=info-button]", 5)
-            except TimeoutException:
-                return None
+            # Two clicks at one place soon after each other would be a double click, which edits the title.
+            self.point(self.place(node, next(self.title_places), -12), click=True)
+            return self.look("[data-testid=info-button]", 8) or self.leave()
 
         self.wait(toolbar, what="the toolbar of the node").click()
         return self.one("[data-testid=properties-panel]")
+
+    def leave(self) -> None:
+        """What the Escape key closes."""
+        ActionChains(self.driver).send_keys(Keys.ESCAPE).perform()
 
     def speak(self, language: str) -> None:
         """Switches the page's language as the settings do, and opens the page anew."""
