@@ -26,6 +26,7 @@ from torch import Tensor
 
 from .inversion import Inversion
 from .schedule import check_falling
+from .tensor_tree import KINDS, BrokenTreeError, TreeWriter, UnstorableError, parse, read_tree
 
 SUFFIX = ".inversion.safetensors"
 VERSION = 1
@@ -36,34 +37,16 @@ MAX_FILE = 8 << 30
 MAX_HEADER = 1 << 20
 MAX_TENSORS = 1024
 MAX_DIMENSIONS = 8
-MAX_DEPTH = 12
 
 ABANDONED_AFTER = 3600.0
 """Seconds without a change after which an unfinished file is nobody's."""
 
-_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
-_FLOATS = {"F64", "F32", "F16", "BF16"}
 _WALK = ("original", "sigmas", "start", "denoised", "corrections")
 _DAMAGED = "so it is damaged, or no inversion: save it again, or copy it again"
 
 
 class InversionFileError(ValueError):
     """A file that cannot be read as an inversion. The text continues "the file ...": what is wrong and what to do."""
-
-
-class UnstorableError(ValueError):
-    """Something that a file cannot hold. The text continues "the inversion ...": what it is and what to do."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +91,7 @@ def save(stored: StoredInversion, folder: Path, name: str) -> Path:
     """
     walk = stored.walk
     tensors = {key: getattr(walk, key).detach().cpu().contiguous() for key in _WALK}
-    extra = _Extra()
+    extra = TreeWriter()
     content = {
         "flow": walk.flow,
         "seed": stored.seed,
@@ -215,6 +198,13 @@ def read(file: BinaryIO) -> StoredInversion:
     Raises:
         InversionFileError: it is no sound inversion of this format.
     """
+    try:
+        return _read(file)
+    except BrokenTreeError as error:
+        raise InversionFileError(f"{error}, {_DAMAGED}") from error
+
+
+def _read(file: BinaryIO) -> StoredInversion:
     size = os.fstat(file.fileno()).st_size
     if size > MAX_FILE:
         raise InversionFileError(
@@ -228,7 +218,7 @@ def read(file: BinaryIO) -> StoredInversion:
         raise InversionFileError(f"has a header of {length} bytes, more than {MAX_HEADER}, {_DAMAGED}")
     table, metadata = _header(file.read(length), size - 8 - length)
     _check_shapes(table)
-    content = _parse(metadata[CONTENT_KEY])
+    content = parse(metadata[CONTENT_KEY])
     file.seek(0)
     try:
         tensors = safetensors.torch.load(file.read(size))
@@ -253,59 +243,12 @@ def checksum(content: str, tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-class _Extra:
-    """Collects the tensors of a tree as it turns the tree into JSON."""
-
-    def __init__(self) -> None:
-        self.tensors: dict[str, Tensor] = {}
-        self._known: dict[int, tuple[Tensor, str]] = {}
-
-    def encode(self, value: Any, part: str, key: str = "", depth: int = 0) -> Any:
-        """JSON of one value: dicts as {"dict": ...}, tuples as {"tuple": ...}, tensors as {"tensor": name}, the rest as itself.
-
-        Args:
-            part: which tree this is, for the message.
-            key: the innermost dict key on the way here.
-        """
-        if depth > MAX_DEPTH:
-            raise UnstorableError(
-                f"has a {part} nested more than {MAX_DEPTH} levels deep, which a file cannot hold: invert with a plain one"
-            )
-        if isinstance(value, Tensor):
-            return {"tensor": self._name(value, part, key)}
-        if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
-            return value
-        if isinstance(value, list | tuple):
-            inner = [self.encode(item, part, key, depth + 1) for item in value]
-            return {"tuple": inner} if isinstance(value, tuple) else inner
-        if isinstance(value, dict) and all(isinstance(name, str) for name in value):
-            return {"dict": {name: self.encode(item, part, name, depth + 1) for name, item in value.items()}}
-        raise _unstorable(part, key, repr(value) if isinstance(value, float) else type(value).__name__)
-
-    def _name(self, tensor: Tensor, part: str, key: str) -> str:
-        if id(tensor) not in self._known:
-            if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.layout != torch.strided or tensor.dtype not in _DTYPES.values():
-                raise _unstorable(part, key, f"{type(tensor).__name__} of {tensor.dtype}")
-            name = f"extra.{len(self.tensors)}"
-            # A copy: the library refuses tensors that share memory.
-            self.tensors[name] = tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-            self._known[id(tensor)] = tensor, name
-        return self._known[id(tensor)][1]
-
-
-def _unstorable(part: str, key: str, what: str) -> UnstorableError:
-    place = f"{key!r} in its {part}" if key else f"something in its {part}"
-    return UnstorableError(
-        f"has {place} ({what}), which a file cannot hold: take out the node that puts it there, invert again and save that"
-    )
-
-
 Table = dict[str, tuple[torch.dtype, tuple[int, ...]]]
 
 
 def _header(raw: bytes, data: int) -> tuple[Table, dict[str, str]]:
     """The tensors' types and shapes, and the metadata; refuses a header that does not describe exactly `data` bytes."""
-    header = _object(_parse(raw))
+    header = _object(parse(raw))
     metadata = _object(header.pop("__metadata__", None))
     version = metadata.get(VERSION_KEY)
     if version is None:
@@ -323,11 +266,11 @@ def _header(raw: bytes, data: int) -> tuple[Table, dict[str, str]]:
     for name, entry in header.items():
         entry = _object(entry)
         kind, shape, span = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
-        if not isinstance(kind, str) or kind not in _DTYPES or not _counts(shape) or not _counts(span) or len(span) != 2:
+        if not isinstance(kind, str) or kind not in KINDS or not _counts(shape) or not _counts(span) or len(span) != 2:
             raise InversionFileError(f"describes a tensor in a way that none is stored, {_DAMAGED}")
-        if len(shape) > MAX_DIMENSIONS or math.prod(shape) * _DTYPES[kind].itemsize != span[1] - span[0]:
+        if len(shape) > MAX_DIMENSIONS or math.prod(shape) * KINDS[kind].itemsize != span[1] - span[0]:
             raise InversionFileError(f"gives a tensor of shape {shape[:MAX_DIMENSIONS]} the wrong number of bytes, {_DAMAGED}")
-        table[name] = _DTYPES[kind], tuple(shape)
+        table[name] = KINDS[kind], tuple(shape)
         spans.append(tuple(span))
     ends = [0, *itertools.chain.from_iterable(sorted(spans)), data]
     # Sorted end to end: each begins where the one before ends, from the first byte to the last.
@@ -367,14 +310,14 @@ def _stored(content: Any, tensors: dict[str, Tensor]) -> StoredInversion:
         raise InversionFileError(f"cannot be replayed ({error}): invert again and save that") from error
     if flow and walk["sigmas"][0] > 1:
         raise InversionFileError("is of a flow model, but its sigmas begin above 1: invert again and save that")
-    latent = _decode(content.get("latent"), tensors, used)
+    latent = read_tree(content.get("latent"), tensors, used)
     samples = latent.get("samples") if isinstance(latent, dict) else None
     if not isinstance(samples, Tensor) or samples.shape != walk["original"].shape or not samples.is_floating_point():
         raise InversionFileError(f"holds a latent that does not have the picture's shape, {_DAMAGED}")
     _check_finite("latent", samples)
     if not isinstance(latent.get("noise_mask", samples), Tensor):
         raise InversionFileError(f"holds a noise mask that is none, {_DAMAGED}")
-    negative, positive = (_decode(content.get(key), tensors, used) for key in ("negative", "positive"))
+    negative, positive = (read_tree(content.get(key), tensors, used) for key in ("negative", "positive"))
     _check_conditioning(negative)
     if positive is not None:
         _check_conditioning(positive)
@@ -408,51 +351,6 @@ def _network(value: Any) -> NetworkFingerprint:
     if not known or not all(other is None or isinstance(other, str) for other in others):
         raise InversionFileError(f"does not say which model it was made with, {_DAMAGED}")
     return NetworkFingerprint(family, *others)
-
-
-def _decode(value: Any, tensors: dict[str, Tensor], used: set[str], depth: int = 0) -> Any:
-    """What `_Extra.encode` was given; notes the names of the tensors it meets in `used`."""
-    if depth > MAX_DEPTH:
-        raise InversionFileError(f"is nested more than {MAX_DEPTH} levels deep, {_DAMAGED}")
-    if isinstance(value, list):
-        return [_decode(item, tensors, used, depth + 1) for item in value]
-    if not isinstance(value, dict):
-        return value
-    kind, inner = next(iter(value.items())) if len(value) == 1 else (None, None)
-    if kind == "tuple" and isinstance(inner, list):
-        return tuple(_decode(item, tensors, used, depth + 1) for item in inner)
-    if kind == "dict" and isinstance(inner, dict):
-        return {name: _decode(item, tensors, used, depth + 1) for name, item in inner.items()}
-    if kind == "tensor" and isinstance(inner, str) and inner in tensors:
-        used.add(inner)
-        return tensors[inner]
-    raise InversionFileError(f"refers to something that it does not hold, {_DAMAGED}")
-
-
-def _parse(text: str | bytes) -> Any:
-    """JSON without what JSON should not have: doubled keys, NaN, infinities, bottomless nesting."""
-    try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise InversionFileError(f"has a header that is no JSON, {_DAMAGED}") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("a key stands twice")
-    return result
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is out of range")
-    return value
 
 
 def _object(value: Any) -> dict[str, Any]:

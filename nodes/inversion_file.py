@@ -8,6 +8,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..ledits import inversion_file
+from ..ledits.tensor_tree import UnstorableError
 from .comfyui.notice import notice
 from .comfyui.types import Base, InversionSocket, PictureInversion
 from .errors import LeditsInputError
@@ -50,7 +51,7 @@ class SaveInversion(io.ComfyNode):
         )
         try:
             inversion_file.save(stored, folder, name)
-        except inversion_file.UnstorableError as error:
+        except UnstorableError as error:
             raise LeditsInputError(SAVE, "inversion", str(error)) from error
         except OSError as error:
             raise LeditsInputError(

@@ -23,13 +23,13 @@ from ledits.inversion_file import (
     InversionFileError,
     NetworkFingerprint,
     StoredInversion,
-    UnstorableError,
     checksum,
     load,
     names,
     save,
     state,
 )
+from ledits.tensor_tree import UnstorableError
 
 NAME = "photo_00001_" + SUFFIX
 MUTATIONS = 10_000
