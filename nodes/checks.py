@@ -195,6 +195,26 @@ def origin(model: ModelPatcher, inversion: PictureInversion) -> str | None:
     return "The loaded inversion was made with this checkpoint."
 
 
+def photo(node: str, image: Tensor, model: ModelPatcher, inversion: PictureInversion) -> None:
+    """Refuses pictures that cannot be the inverted ones, in whatever size."""
+    batch, _, height, width = inversion.walk.original.shape
+    cell = pixels_per_cell(model)
+    count, rows, columns, _ = image.shape
+    scale = max(height / rows, width / columns)
+    # The VAE drops what does not fill a cell.
+    if max(rows * scale - height, columns * scale - width) >= 1:
+        raise LeditsInputError(
+            node,
+            "image",
+            f"is {columns}x{rows} pixels, but the photo that was inverted is {width * cell}x{height * cell}: connect the picture that went "
+            "into VAE Encode, or leave this input unconnected",
+        )
+    if count not in (1, batch):
+        raise LeditsInputError(
+            node, "image", f"holds {count} pictures, but the inversion is of {batch}: connect the batch that was inverted"
+        )
+
+
 def _seen(node: str, number: int, concept: Concept, original: Tensor, cell: int) -> None:
     """Refuses attention that was captured in other pictures."""
     if concept.seen is None:

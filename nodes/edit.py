@@ -10,6 +10,7 @@ from ..ledits.masks import upsample
 from . import checks
 from .comfyui.model import pixels_per_cell
 from .comfyui.notice import notice
+from .comfyui.preview import latent_colours, masks_shown
 from .comfyui.samplers import ReplaySampler
 from .comfyui.sampling import sample
 from .comfyui.types import Attention, AttentionSocket, ConceptsSocket, EditRecord, InversionSocket, PictureInversion
@@ -25,8 +26,8 @@ class Edit(io.ComfyNode):
             node_id="LEDITS_Edit",
             display_name=NODE,
             category="LEDITS++",
-            description="Edits an inverted photo: makes the concepts' changes, each inside its own mask, and keeps the rest. Change a concept and run again: "
-            "the inversion is reused.",
+            description="Edits an inverted photo: makes the concepts' changes, each inside its own mask, and keeps the rest. Afterwards it shows each "
+            "mask over the photo. Change a concept and run again: the inversion is reused.",
             search_aliases=["ledits", "edit photo", "semantic edit", "prompt edit"],
             inputs=[
                 io.Model.Input(
@@ -38,6 +39,12 @@ class Edit(io.ComfyNode):
                     "concepts", optional=True, tooltip="The changes to make. Unconnected: the photo comes back as it was, without any work."
                 ),
                 *base_inputs(),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    tooltip="Optional: the photo that was inverted. Only for looking: the node draws each concept's mask over it. "
+                    "Unconnected: over a rough view of the photo.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The edited photo, for VAE Decode."),
@@ -53,9 +60,13 @@ class Edit(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, inversion: PictureInversion, concepts=(), positive=None, negative=None, cfg: float = 0.0) -> io.NodeOutput:
+    def execute(
+        cls, model, inversion: PictureInversion, concepts=(), positive=None, negative=None, cfg: float = 0.0, image=None
+    ) -> io.NodeOutput:
         record = EditRecord.of(concepts)
         guider = guider_of(NODE, model, inversion, concepts, positive, negative, cfg, record)
+        if image is not None:
+            checks.photo(NODE, image, model, inversion)
         origin = checks.origin(model, inversion)
         walk, latent = inversion.walk, inversion.latent
         samples = sample(guider, ReplaySampler(walk), latent, walk.sigmas, inversion.seed)
@@ -68,9 +79,9 @@ class Edit(io.ComfyNode):
         masks = [(nothing if mask is None else mask.expand(batch, 1, height, width)).to(device)[:, 0] for mask in record.masks] or [
             nothing[:, 0]
         ]
-        return io.NodeOutput(
-            latent | {"samples": samples.to(device)},
-            attention,
-            upsample(torch.cat(masks), height * cell, width * cell),
-            ui=notice(cls, origin) if origin else None,
-        )
+        mask = upsample(torch.cat(masks), height * cell, width * cell)
+        ui = notice(cls, origin) if origin else None
+        if concepts:
+            photo = latent_colours(model, walk.original) if image is None else image[..., :3]
+            ui = masks_shown(cls, photo.to(device), mask, concepts, record, cell, origin)
+        return io.NodeOutput(latent | {"samples": samples.to(device)}, attention, mask, ui=ui)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import torch
 from comfy_api.latest import io
 
-from ..ledits.heatmap import colour, labelled, overlay
+from ..ledits.heatmap import colour, overlay
 from ..ledits.masks import resize, unit_range
+from ..ledits.panels import columns_of, contact_sheet, fitted, reduced
 from ..ledits.tokens import merge_words
+from .comfyui.preview import PREVIEW, shown
 from .comfyui.types import Attention, AttentionSocket
 from .errors import LeditsInputError
 from .masks import merged_map
 
 NODE = "LEDITS++ Heatmap"
+LONGEST = 4096
+"""Pixels along a side of a sheet, however many words and however large the picture."""
 
 
 class Heatmap(io.ComfyNode):
@@ -30,7 +33,8 @@ class Heatmap(io.ComfyNode):
                 io.Int.Input("concept", default=0, min=0, max=63, tooltip="Which concept's maps, counted from 0 along the chain."),
                 io.Float.Input("opacity", default=0.6, min=0.0, max=1.0, step=0.05, tooltip="0 shows only the picture, 1 only the maps."),
             ],
-            outputs=[io.Image.Output(display_name="image", tooltip="The panels side by side, one row for each picture of the batch.")],
+            outputs=[io.Image.Output(display_name="image", tooltip="A sheet of the panels for each picture of the batch.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -41,10 +45,12 @@ class Heatmap(io.ComfyNode):
                 NODE, "image", f"holds {len(image)} pictures, but the attention is of {len(merged)}: connect the same batch"
             )
         prompt = attention.prompts[concept]
-        mean, size = prompt.mean(), tuple(image.shape[1:3])
-        picture = image[..., :3].to(mean.device)
-        panels = [
-            labelled(overlay(picture, colour(resize(unit_range(merge_words(mean, (place,))), *size)), opacity), word)
-            for place, word in enumerate(prompt.words)
-        ]
-        return io.NodeOutput(torch.cat(panels, dim=2))
+        mean, count = prompt.mean(), len(prompt.words)
+        picture = fitted(image[..., :3].to(mean.device), count, LONGEST)
+        size = tuple(picture.shape[1:3])
+        maps = [unit_range(merge_words(mean, (place,))) for place in range(count)]
+        columns = columns_of(count, *size)
+        sheet = contact_sheet([overlay(picture, colour(resize(each, *size)), opacity) for each in maps], prompt.words, columns)
+        return io.NodeOutput(
+            sheet, ui=shown(cls, lambda place: reduced(sheet[place : place + 1], PREVIEW), len(sheet), prompt.words, columns)
+        )

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from ..ledits.heatmap import colour
 from ..ledits.masks import OFFICIAL_SMOOTHING, above_quantile, resize, smooth, unit_range, upsample
+from ..ledits.panels import contact_sheet, fitted
 from ..ledits.tokens import merge_words, positions_of
+from .comfyui.preview import PREVIEW, share, shown
 from .comfyui.types import Attention, AttentionSocket
 from .errors import LeditsInputError
 
@@ -62,6 +64,7 @@ class ExtractMask(io.ComfyNode):
                 io.Mask.Output(display_name="mask", tooltip="White where the words look."),
                 io.Image.Output(display_name="heatmap", tooltip="The smoothed map in colours, dark to bright."),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -72,7 +75,14 @@ class ExtractMask(io.ComfyNode):
         maps = smooth(merged_map(NODE, attention, concept, words), smoothing)
         cut = above_quantile(maps, quantile)
         mask = upsample(cut, *size) if binary else resize(cut * unit_range(maps), *size)
-        return io.NodeOutput(mask, colour(resize(unit_range(maps), *size)))
+        heat = colour(resize(unit_range(maps), *size))
+
+        def sheet(place: int) -> Tensor:
+            one, heated = mask[place : place + 1], heat[place : place + 1]
+            panels = [fitted(picture, 2, PREVIEW) for picture in (one[..., None].expand_as(heated), heated)]
+            return contact_sheet(panels, [f"mask: {share(one)}", "heatmap"], 2)
+
+        return io.NodeOutput(mask, heat, ui=shown(cls, sheet, len(mask), columns=2))
 
 
 def merged_map(node: str, attention: Attention, concept: int, words: str) -> Tensor:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
-from ..ledits.sweep import contact_sheet, values_of
+from ..ledits.panels import contact_sheet, reduced
+from ..ledits.sweep import values_of
 from . import checks
+from .comfyui.preview import PREVIEW, shown
 from .comfyui.sampling import sample
 from .comfyui.sweep import SweepGuider, SweepSampler
 from .comfyui.types import Concept, ConceptsSocket, InversionSocket, PictureInversion
@@ -52,6 +54,7 @@ class Sweep(io.ComfyNode):
                 io.Image.Output(display_name="sheet", tooltip="All pictures with their values below them."),
                 io.Image.Output(display_name="pictures", is_output_list=True, tooltip="The pictures one by one, row by row."),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -89,7 +92,9 @@ class Sweep(io.ComfyNode):
         pictures = [vae.decode(latent)[..., :3] for latent in results]
         labels = [", ".join(f"{setting} {value:g}" for setting, value in cell.items()) for cell in cells]
         sheet = contact_sheet(pictures, labels, len(across))
-        return io.NodeOutput(sheet, pictures, ui=ui.PreviewImage(sheet, cls=cls))
+        return io.NodeOutput(
+            sheet, pictures, ui=shown(cls, lambda place: reduced(sheet[place : place + 1], PREVIEW), len(sheet), columns=len(across))
+        )
 
 
 def _values(name: str, setting: str, text: str) -> tuple[float, ...]:

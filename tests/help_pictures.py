@@ -20,7 +20,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from in_comfy import CHECKOUT, comfy, load_checkpoint, nodes, run
+from in_comfy import CHECKOUT, comfy, execute, load_checkpoint, nodes, pictures_on, run
 from PIL import Image, ImageDraw, ImageFont
 from small_model.drawings import Item, Scene
 from torch import Tensor
@@ -160,8 +160,10 @@ def concept_picture() -> Panels:
 
 
 def edit_picture() -> Panels:
-    result = edit(recolouring())
-    return {"photo": photo()[0], "latent": decoded(result[0]["samples"]), "mask": grey(result[2][-1])}
+    height, width = photo().shape[1:3]
+    output = execute("LEDITS_Edit", model=attentive(), inversion=inversion(), concepts=recolouring(), image=photo())
+    over_photo = pictures_on(output)[0][:height, -width:]
+    return {"photo": photo()[0], "latent": decoded(output.result[0]["samples"]), "mask": over_photo}
 
 
 def attention_store() -> Panels:
@@ -193,13 +195,12 @@ def extract_mask() -> Panels:
 
 
 def heatmap() -> Panels:
-    def panel(word: str, opacity: float) -> Tensor:
-        """The panel of one word."""
-        words = PHOTO.caption.split()
-        panels = run("LEDITS_Heatmap", image=photo(), attention=probed(PHOTO.caption), opacity=opacity)[0][0]
-        return panels.chunk(len(words), dim=1)[words.index(word)]
+    def panel(opacity: float) -> Tensor:
+        """The panel of the last word, without its label."""
+        height, width = photo().shape[1:3]
+        return run("LEDITS_Heatmap", image=photo(), attention=probed(), opacity=opacity)[0][0, :height, -width:]
 
-    return {f"opacity {opacity:g}": panel("circle", opacity) for opacity in (0.3, 0.6, 1.0)}
+    return {f"opacity {opacity:g}": panel(opacity) for opacity in (0.3, 0.6, 1.0)}
 
 
 def masked_guider() -> Panels:

@@ -22,8 +22,10 @@ comfy.cli_args.args.cpu = True
 
 import comfy.sd  # noqa: E402 (only after ComfyUI is set to the CPU)
 import folder_paths  # noqa: E402 (on the same path)
+import numpy as np  # noqa: E402 (with the others)
 import small_model.comfyui_node  # noqa: E402, F401 (teaches ComfyUI the small checkpoint)
 import torch  # noqa: E402 (after ComfyUI, which sets its environment)
+from PIL import Image  # noqa: E402 (with the others)
 
 _previews = tempfile.TemporaryDirectory(prefix="ledits-previews-")
 folder_paths.set_temp_directory(_previews.name)
@@ -50,12 +52,24 @@ def nodes() -> dict[str, Any]:
 
 
 def run(node_id: str, **inputs: Any) -> tuple[Any, ...]:
-    """Executes a node with its schema's defaults for whatever is not given."""
+    """A node's results, with its schema's defaults for whatever is not given."""
+    return execute(node_id, **inputs).result
+
+
+def execute(node_id: str, **inputs: Any) -> Any:
+    """A node's whole output, with its schema's defaults for whatever is not given."""
     node = nodes()[node_id]
     schema = node.GET_SCHEMA()
     defaults = {item.id: item.default for item in schema.inputs if getattr(item, "default", None) is not None}
     with torch.inference_mode():
-        return node.execute(**(defaults | inputs)).result
+        return node.execute(**(defaults | inputs))
+
+
+def pictures_on(output: Any) -> list[torch.Tensor]:
+    """What a node shows of its output, each [H, W, 3] in 0..1."""
+    folder = Path(folder_paths.get_temp_directory())
+    files = [folder / image["subfolder"] / image["filename"] for image in (output.ui or {}).get("images", ())]
+    return [torch.from_numpy(np.array(Image.open(file).convert("RGB"), np.float32)) / 255 for file in files]
 
 
 def load_checkpoint(path: Path = CHECKPOINT, dtype: torch.dtype | None = None) -> tuple[Any, Any, Any]:

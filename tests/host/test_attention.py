@@ -156,7 +156,7 @@ def test_extraction(model, latent, clip, photo):
     assert soft.shape == (1, 60, 100)
     assert len(soft.unique()) > 10
     panels = run("LEDITS_Heatmap", image=photo, attention=attention)[0]
-    assert panels.shape[2] == 3 * 256
+    assert panels.shape[2] == 3 * 256 + 2 * 8
 
 
 def test_color_words_land_on_their_object(model, latent, clip, scene):

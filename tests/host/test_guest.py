@@ -34,12 +34,12 @@ def test_using_it_opens_no_socket_and_starts_no_process(seen):
 
 
 def test_it_writes_only_what_was_asked_for(seen, folder):
-    """An inversion, and the preview of a sheet in ComfyUI's folder for such."""
+    """An inversion, and what nodes show, in ComfyUI's folder for such."""
     asked = f"{folder}/inversions", f"{folder}/temp"
     assert all(event.partition(" ")[2].startswith(asked) for event in seen["use"]["events"])
     written = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     assert written[0] == "inversions/photo_00001_.inversion.safetensors"
-    assert [Path(name).parts[0] for name in written[1:]] == ["temp"]
+    assert {Path(name).parts[0] for name in written[1:]} == {"temp"}
 
 
 def test_using_it_changes_nothing_of_comfyui_and_torch(seen):

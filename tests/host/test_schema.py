@@ -16,7 +16,7 @@ CONTRACT = {
     "LEDITS_ExtractMask": (["attention", "concept", "words", "smoothing", "quantile", "binary", "width", "height"], ["MASK", "IMAGE"]),
     "LEDITS_MaskedGuider": (["model", "inversion", "concepts", "positive", "negative", "cfg"], ["GUIDER"]),
     "LEDITS_ReplaySampler": (["inversion"], ["SAMPLER", "SIGMAS", "LATENT", "NOISE"]),
-    "LEDITS_Edit": (["model", "inversion", "concepts", "positive", "negative", "cfg"], ["LATENT", "LEDITS_ATTENTION", "MASK"]),
+    "LEDITS_Edit": (["model", "inversion", "concepts", "positive", "negative", "cfg", "image"], ["LATENT", "LEDITS_ATTENTION", "MASK"]),
     "LEDITS_Heatmap": (["image", "attention", "concept", "opacity"], ["IMAGE"]),
     "LEDITS_SaveInversion": (["inversion", "filename_prefix"], []),
     "LEDITS_LoadInversion": (["file"], ["LEDITS_INVERSION"]),

@@ -1,14 +1,23 @@
+import pytest
 import torch
+from matplotlib import colormaps
 
-from ledits.heatmap import colour, labelled, overlay
+from ledits.heatmap import colour, masks_over, overlay
 
 
-def test_colours_rise_in_brightness_from_black_to_white():
-    ramp = colour(torch.linspace(0, 1, 64).view(1, 1, 64))
+def test_colours_are_matplotlibs():
+    theirs = torch.tensor(colormaps["inferno"].colors)
+    places = torch.linspace(0, 1, len(theirs)).view(1, 1, -1)
+    assert (colour(places)[0, 0] - theirs).abs().max() < 0.006  # one and a half of the 255 steps that a screen has
+
+
+def test_colours_rise_in_brightness_and_stay_in_range():
+    ramp = colour(torch.linspace(-0.1, 1.1, 500).view(1, 1, -1))
     brightness = ramp @ torch.tensor([0.30, 0.59, 0.11])
     assert (brightness.diff() > -1e-3).all()
-    assert ramp[0, 0, 0].max() < 0.01
-    assert ramp[0, 0, -1].min() > 0.99
+    assert brightness[0, 0, 0] < 0.02
+    assert brightness[0, 0, -1] > 0.9
+    assert 0 <= ramp.min() <= ramp.max() <= 1
 
 
 def test_opacity_ends():
@@ -17,9 +26,33 @@ def test_opacity_ends():
     assert torch.equal(overlay(picture, colours, 1.0), colours)
 
 
-def test_labels_leave_the_picture_alone():
-    panel = torch.rand(2, 64, 64, 3)
-    result = labelled(panel, "circle")
-    assert torch.equal(result[:, :64], panel)
-    assert result.shape[1] > 64
-    assert result[:, 64:].max() > 0.9
+BLOCK = torch.zeros(1, 40, 60)
+BLOCK[:, 10:20, 30:50] = 1
+
+
+@pytest.mark.parametrize("shade", [0.0, 0.5, 1.0])
+def test_a_mask_is_tinted_between_a_white_line_within_and_a_black_one_around(shade):
+    drawn = masks_over(torch.full((1, 40, 60, 3), shade), BLOCK)[0]
+    white, black = (torch.zeros(40, 60, dtype=torch.bool) for _ in range(2))
+    white[10:20, 30:50], white[11:19, 31:49] = True, False
+    black[9:21, 29:51], black[10:20, 30:50] = True, False
+    assert (drawn[white] == 1).all()
+    assert (drawn[black] == 0).all()
+    inside = drawn[11:19, 31:49]
+    assert (inside.amax(-1) - inside.amin(-1) > 0.4).all()
+    far = BLOCK[0] + black == 0
+    assert (drawn[far] == shade).all()
+
+
+def test_lines_grow_with_the_picture_and_stop_at_its_border():
+    whole = masks_over(torch.zeros(1, 640, 640, 3), torch.ones(1, 640, 640))
+    assert len(whole.flatten(0, 2).unique(dim=0)) == 1
+    half = torch.ones(1, 640, 640)
+    half[:, :, :320] = 0
+    row = masks_over(torch.full((1, 640, 640, 3), 0.5), half)[0, 300]
+    assert (row == 1).all(-1).sum() == (row == 0).all(-1).sum() == 4
+
+
+def test_a_grey_mask_is_tinted_less():
+    weak, full = (masks_over(torch.zeros(1, 40, 60, 3), BLOCK * strength)[0, 15, 40, 0].item() for strength in (0.5, 1.0))
+    assert 0 < weak == pytest.approx(full / 2)
