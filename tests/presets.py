@@ -1,0 +1,20 @@
+"""What the presets of LEDITS++ Concept set, as the page's script says it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+SCRIPT = Path(__file__).resolve().parents[1] / "web" / "presets.js"
+
+
+def table(name: str) -> dict[str, dict[str, Any]]:
+    """A constant of the script; they are written as JSON."""
+    found = re.search(rf"^const {name} = (\{{.*?^\}});$", SCRIPT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert found is not None, name
+    return json.loads(found[1])
+
+
+PRESETS, WORDS = table("PRESETS"), table("WORDS")
