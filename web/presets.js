@@ -44,7 +44,7 @@ function fill(node, values) {
 }
 
 app.registerExtension({
-  name: "LEDITS.Presets",
+  name: "ledits.presets",
   nodeCreated(node) {
     if (node.comfyClass !== "LEDITS_Concept") return;
     const words = WORDS[app.extensionManager.setting.get("Comfy.Locale")] ?? WORDS.en;
