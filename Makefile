@@ -1,7 +1,7 @@
 PYTHON ?= python3
 IN_HOST = $(PYTHON) tests/environment/prepare.py
 
-.PHONY: demo test test-fast test-browser static train measure exactness quality tune pictures locale artwork archive hold
+.PHONY: demo test test-fast test-browser static train measure exactness quality tune pictures locale workflows screenshots artwork archive hold
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) tests/demo.py
@@ -37,6 +37,12 @@ exactness: ## how exactly a photo comes back, for weights, bases, schedulers and
 
 pictures: ## draw the pictures of the help pages with the nodes themselves: make pictures ARGS="LEDITS_Concept" for one
 	$(IN_HOST) tests/help_pictures.py $(ARGS)
+
+workflows: ## write workflows/, their API twins and pictures, and subgraphs/ from tests/shipped/, as ComfyUI's page saves them (needs Chromium)
+	$(IN_HOST) tests/shipped/save.py
+
+screenshots: ## run every workflow in ComfyUI's page: thumbnails, docs/images/, output/screenshots/; make screenshots ARGS="sweep help" for some
+	$(IN_HOST) tests/shipped/screenshots.py $(ARGS)
 
 locale: ## write the English texts of the nodes' schemas to locales/en/nodeDefs.json
 	$(IN_HOST) tests/help_texts.py

@@ -62,7 +62,7 @@ class Scene:
 
     def image(self) -> np.ndarray:
         """The picture, [H, W, 3] uint8."""
-        canvas = _background(self.background_seed)
+        canvas = background(self.background_seed)
         for item in self.items:
             alpha = coverage(item)[..., None]
             canvas = canvas * (1 - alpha) + np.array(PALETTE[item.colour], np.float32) * alpha
@@ -120,7 +120,7 @@ def random_scene(rng: np.random.Generator, count: int) -> Scene:
     return Scene(items, int(rng.integers(2**31)))
 
 
-def _background(seed: int) -> np.ndarray:
+def background(seed: int) -> np.ndarray:
     """A muted gradient with a faint texture, [H, W, 3] float32 in 0..255."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) / SIZE

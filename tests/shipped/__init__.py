@@ -1,0 +1,1 @@
+"""What ships beside the nodes: workflows, the subgraph blueprint, their pictures, and the commands that make them."""

@@ -1,0 +1,70 @@
+// Runs in ComfyUI's page: builds a graph from its description and gives back what the page would save.
+// arguments[0]: {groups: [[{title, colour, columns: [[{id, kind, title, mode, size, widgets, links}]]}]]}
+
+const MARGIN = 40, HEAD = 70, TITLE = 30, GAP = 60
+
+function made(description) {
+  const node = LiteGraph.createNode(description.kind)
+  if (!node) throw new Error(`There is no node ${description.kind}`)
+  node.id = description.id
+  if (description.title) node.title = description.title
+  app.rootGraph.add(node)
+  for (const [name, value] of Object.entries(description.widgets)) {
+    const widget = name === '' ? node.widgets[0] : node.widgets.find((widget) => widget.name === name)
+    if (!widget) throw new Error(`${description.kind} has no widget ${name}`)
+    widget.value = value
+  }
+  const least = node.computeSize()
+  node.setSize([Math.max(least[0], description.size[0]), Math.max(least[1], description.size[1])])
+  return node
+}
+
+function connect(description) {
+  const target = app.rootGraph.getNodeById(description.id)
+  for (const [name, [source, output]] of Object.entries(description.links)) {
+    const slot = target.inputs.findIndex((input) => input.name === name)
+    if (slot < 0) throw new Error(`${description.kind} has no input ${name}`)
+    if (!app.rootGraph.getNodeById(source).connect(output, target, slot)) throw new Error(`${source} cannot feed ${name} of ${description.id}`)
+  }
+  target.mode = description.mode
+}
+
+/** Stacks the columns of a group at a place; returns its right and lower edge. */
+function lay(group, left, top) {
+  let x = left + MARGIN, bottom = top
+  for (const column of group.columns) {
+    let y = top + HEAD + TITLE, width = 0
+    for (const { id } of column) {
+      const node = app.rootGraph.getNodeById(id)
+      node.pos = [x, y]
+      y += node.size[1] + TITLE + MARGIN
+      width = Math.max(width, node.size[0])
+    }
+    bottom = Math.max(bottom, y - TITLE)
+    x += width + GAP
+  }
+  const ground = new LiteGraph.LGraphGroup(group.title)
+  ground.color = group.colour
+  ground.font_size = 30
+  ground.pos = [left, top]
+  ground.size = [x - GAP + MARGIN - left, bottom - top]
+  app.rootGraph.add(ground)
+  return [x - GAP + MARGIN, bottom]
+}
+
+function build(description) {
+  app.rootGraph.clear()
+  const all = description.groups.flat().flatMap((group) => group.columns.flat())
+  all.forEach(made)
+  all.forEach(connect)
+  let left = 0
+  for (const place of description.groups) {
+    let top = 0, right = left
+    for (const group of place) {
+      const [x, y] = lay(group, left, top)
+      right = Math.max(right, x)
+      top = y + MARGIN
+    }
+    left = right + MARGIN
+  }
+}

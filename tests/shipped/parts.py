@@ -1,0 +1,83 @@
+"""How a workflow is written down here: nodes with their inputs, in columns, in titled groups that stand side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Link = tuple[int, int]
+"""A node's id and the place of one of its outputs."""
+
+BYPASSED = 4
+"""The front end's mode of a node that is switched off and lets its inputs through."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node. Inputs are values of widgets, or links."""
+
+    id: int
+    kind: str
+    inputs: dict[str, Any]
+    title: str = ""
+    mode: int = 0
+    size: tuple[int, int] = (320, 0)
+    """Wanted width and height; it is larger where its widgets need more."""
+
+    @property
+    def links(self) -> dict[str, Link]:
+        return {name: value for name, value in self.inputs.items() if isinstance(value, tuple)}
+
+    @property
+    def widgets(self) -> dict[str, Any]:
+        return {name: value for name, value in self.inputs.items() if not isinstance(value, tuple)}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes in columns, each from top to bottom, on a titled ground."""
+
+    title: str
+    columns: list[list[Node]]
+    colour: str = "#3f5159"
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """Groups from left to right; those of one list stand below one another."""
+
+    name: str
+    groups: list[list[Group]]
+
+    def nodes(self) -> Iterator[Node]:
+        for place in self.groups:
+            for group in place:
+                for column in group.columns:
+                    yield from column
+
+
+SHOWN = {
+    "LoadImage": (320, 380),
+    "SaveImage": (420, 460),
+    "PreviewImage": (420, 460),
+    "MaskPreview": (320, 380),
+    "CLIPTextEncode": (320, 120),
+    "LEDITS_Concept": (320, 390),
+    "LEDITS_Invert": (320, 420),
+    "LEDITS_Edit": (320, 400),
+    "LEDITS_Sweep": (320, 560),
+    "SamplerCustomAdvanced": (320, 400),
+    "KSampler": (320, 520),
+    "LEDITS_ProbeAttention": (320, 420),
+}
+"""Room for pictures, previews and text, by the kind of node."""
+
+
+def node(number: int, kind: str, title: str = "", *, mode: int = 0, size: tuple[int, int] | None = None, **inputs: Any) -> Node:
+    return Node(number, kind, inputs, title, mode, size or SHOWN.get(kind, (320, 0)))
+
+
+def note(number: int, text: str, size: tuple[int, int] = (340, 250)) -> Node:
+    """A note node; its text is Markdown."""
+    return Node(number, "MarkdownNote", {"": text}, size=size)

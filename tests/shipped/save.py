@@ -1,0 +1,32 @@
+"""`make workflows`: writes workflows/, their API twins, the pictures that they open, and the subgraph blueprint.
+
+ComfyUI's own page builds the graphs from graphs.py and saves them, so that they are what a user would have saved.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from PIL import Image
+
+from shipped.canvas import WORKFLOWS, build, exported, opened, written
+from shipped.drawn import pictures
+from shipped.graphs import WORKFLOWS as GRAPHS
+
+
+def main() -> None:
+    for name, picture in pictures().items():
+        if not (WORKFLOWS / name).exists() or Image.open(WORKFLOWS / name).tobytes() != picture.tobytes():
+            picture.save(WORKFLOWS / name, optimize=True)
+    with opened() as page:
+        for name, workflow in GRAPHS.items():
+            for path, value in ((WORKFLOWS / f"{name}.json", build(page, workflow)), (WORKFLOWS / "api" / f"{name}.json", exported(page))):
+                path.write_text(written(value))
+                print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The picture of a workflow in the template browser: what it makes of the photo."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageDraw, ImageFont
+
+from .drawn import pictures
+from .graphs import LARGE, MANY, TWO_SHAPES
+
+SIZE, GAP, STRIP = 512, 6, 44
+GROUND = (24, 24, 28)
+
+Made = dict[int, list[Image.Image]]
+"""Pictures of a run, by the node that shows them."""
+
+
+def thumbnail(name: str, made: Made) -> Image.Image:
+    """A square picture of a run's results."""
+    photos = pictures()
+    photo, result = photos[TWO_SHAPES], made[11][0] if 11 in made else None
+    if name == "several_concepts":
+        return grid([("before", photo), ("after", result), ("mask 1", made[13][0]), ("mask 2", made[13][1])])
+    if name == "where_words_look":
+        words = panels(made[22][0], 7)
+        return grid([("", words[1]), ("", words[5]), ("", made[24][0]), ("", made[26][0])])
+    if name == "inpaint_by_words":
+        return grid([("before", photos[MANY[2]]), ("'red circle'", made[25][0]), ("inpainted", result)])
+    if name == "batch":
+        return grid([("", photos[file]) for file in MANY] + [("", picture) for picture in made[11]], 3)
+    if name == "sweep":
+        return fitted(result)
+    if name == "large_photo":
+        return grid([("before", photos[LARGE]), ("after", result)], 1)
+    return grid([("before", photo), ("after", result)])
+
+
+def panels(strip: Image.Image, count: int) -> list[Image.Image]:
+    """A heatmap's panels, one by one."""
+    width = strip.width // count
+    return [strip.crop((place * width, 0, (place + 1) * width, strip.height)) for place in range(count)]
+
+
+def grid(cells: list[tuple[str, Image.Image]], columns: int = 2) -> Image.Image:
+    """Labelled pictures in rows, as large as they fit."""
+    rows = -(-len(cells) // columns)
+    strip = STRIP if any(label for label, _ in cells) else 0
+    widest = (SIZE - (columns - 1) * GAP) // columns
+    first = cells[0][1]
+    tallest = (SIZE - (rows - 1) * GAP) // rows - strip
+    scale = min(widest / first.width, tallest / first.height)
+    width, height = round(first.width * scale), round(first.height * scale)
+    step = (width + GAP, height + strip + GAP)
+    left, top = ((SIZE - count * each + GAP) // 2 for count, each in zip((columns, rows), step, strict=True))
+    made = Image.new("RGB", (SIZE, SIZE), GROUND)
+    for place, (label, picture) in enumerate(cells):
+        row, column = divmod(place, columns)
+        alone = row == rows - 1 and len(cells) % columns == 1 and columns > 1
+        x = (SIZE - width) // 2 if alone else left + column * step[0]
+        y = top + row * step[1]
+        made.paste(picture.resize((width, height), Image.Resampling.LANCZOS), (x, y))
+        ImageDraw.Draw(made).text((x + width // 2, y + height + strip // 2), label, "white", ImageFont.load_default(26), anchor="mm")
+    return made
+
+
+def fitted(picture: Image.Image) -> Image.Image:
+    made = Image.new("RGB", (SIZE, SIZE), GROUND)
+    small = picture.copy()
+    small.thumbnail((SIZE, SIZE), Image.Resampling.LANCZOS)
+    made.paste(small, ((SIZE - small.width) // 2, (SIZE - small.height) // 2))
+    return made
