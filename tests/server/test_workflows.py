@@ -106,7 +106,7 @@ def advanced(show, workflow):
 
 def where_words_look(show, workflow):
     made = show(workflow)
-    assert made[22][0].shape[1] == len("a red circle and a blue square".split()) * 256
+    assert made[22][0].shape[1] == len(SCENES["two_shapes"].caption.split()) * 256
     for node, region, other in ((24, CIRCLE, SQUARE), (26, SQUARE, CIRCLE)):
         mask = white(made[node][0])
         assert iou(mask, region) > 0.6

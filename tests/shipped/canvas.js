@@ -6,9 +6,12 @@ const MARGIN = 40, HEAD = 70, TITLE = 30, GAP = 60
 function made(description) {
   const node = LiteGraph.createNode(description.kind)
   if (!node) throw new Error(`There is no node ${description.kind}`)
+  // The page remembers the widgets of an earlier graph's node of the same id, and would give them to this one.
+  const fresh = (node.widgets ?? []).map((widget) => widget.value)
   node.id = description.id
   if (description.title) node.title = description.title
   app.rootGraph.add(node)
+  fresh.forEach((value, place) => (node.widgets[place].value = value))
   for (const [name, value] of Object.entries(description.widgets)) {
     const widget = name === '' ? node.widgets[0] : node.widgets.find((widget) => widget.name === name)
     if (!widget) throw new Error(`${description.kind} has no widget ${name}`)
@@ -67,4 +70,27 @@ function build(description) {
     }
     left = right + MARGIN
   }
+}
+
+/** Puts the whole graph into one subgraph node with these inputs, [name, [[node, input]]], and outputs, [name, node, place]. */
+function enclose(name, inputs, outputs) {
+  const { subgraph, node } = app.rootGraph.convertToSubgraph(new Set([...app.rootGraph.nodes, ...app.rootGraph.groups]))
+  for (const input of [...subgraph.inputs]) subgraph.removeInput(input)
+  for (const [label, ends] of inputs) {
+    let made
+    for (const [id, slot] of ends) {
+      const target = subgraph.getNodeById(id)
+      const input = target.inputs.find((input) => input.name === slot)
+      if (!input) throw new Error(`${target.type} has no input ${slot}`)
+      made ??= subgraph.addInput(label, input.type)
+      made.connect(input, target)
+    }
+  }
+  for (const [label, id, place] of outputs) {
+    const source = subgraph.getNodeById(id)
+    subgraph.addOutput(label, source.outputs[place].type).connect(source.outputs[place], source)
+  }
+  subgraph.name = node.title = name
+  node.setSize([340, 480])
+  node.pos = [0, 0]
 }

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from PIL import Image
 
-from shipped.canvas import WORKFLOWS, build, exported, opened, written
+from shipped.blueprint import NAME, build_blueprint
+from shipped.canvas import SUBGRAPHS, WORKFLOWS, build, exported, opened, written
 from shipped.drawn import pictures
 from shipped.graphs import WORKFLOWS as GRAPHS
 
@@ -24,8 +26,14 @@ def main() -> None:
     with opened() as page:
         for name, workflow in GRAPHS.items():
             for path, value in ((WORKFLOWS / f"{name}.json", build(page, workflow)), (WORKFLOWS / "api" / f"{name}.json", exported(page))):
-                path.write_text(written(value))
-                print(path)
+                write(path, value)
+        write(SUBGRAPHS / f"{NAME}.json", build_blueprint(page))
+
+
+def write(path: Path, value: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(written(value))
+    print(path)
 
 
 if __name__ == "__main__":

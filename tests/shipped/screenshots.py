@@ -97,9 +97,8 @@ def first_edit(page: FrontEnd) -> None:
     page.one("[data-testid=queue-button]").click()
     page.wait(lambda: page.js(AT_WORK, EDIT, SAVED), PATIENCE, "a preview on the Edit node")
     keep(page, "step-4-run")
-    page.wait(lambda: page.js(SHOWN), PATIENCE, "the result")
     fill(page, EDIT, HEAT)
-    page.wait(lambda: page.js(SHOWN), PATIENCE, "the pictures that were out of sight")
+    page.wait(lambda: page.js(SHOWN), PATIENCE, "the results")
     keep(page, "step-5-result")
 
 
