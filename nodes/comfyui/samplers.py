@@ -45,7 +45,7 @@ class Job:
         def denoise(x: Tensor, step: int) -> Tensor:
             # Some nodes draw lots in the network (token merging, tiles). At a step they shall fall the same in an inversion and its edits.
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(((self.arguments["seed"] or 0) + step) % 2**64)
+                _seed(x.device, ((self.arguments["seed"] or 0) + step) % 2**64)
                 return self.guider(x, levels[step], **arguments)
 
         return denoise
@@ -185,6 +185,16 @@ def _mask_at(mask: Tensor, guider: Any, sigmas: Tensor, model_options: dict[str,
     if function is None:
         return mask
     return function(sigmas[step].expand(len(mask)), mask, extra_options={"model": guider, "sigmas": sigmas})
+
+
+def _seed(device: torch.device, seed: int) -> None:
+    """Seeds the lots that are drawn on this device."""
+    if device.type == "cpu":
+        # torch.manual_seed also notes the seed, with a trace of the stack, for graphics cards that nobody uses:
+        # of all that happens around a prediction, the most expensive.
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def _shape(latent: Tensor) -> str:
