@@ -20,6 +20,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...ledits.attention_store import RunningSum, StoreSettings, cross_attention_probabilities, halved, halvings
+from .attention import with_lean_attention
 from .branches import Branches, Chunks, Name, ambiguous_rows, follow
 from .model import CrossAttentionBlock, cross_attention_blocks
 
@@ -60,7 +61,7 @@ class Recorder:
 
 def following(model_options: dict, branches: Branches, shown: int | None = None, recorder: Recorder | None = None) -> dict:
     """A copy of the options with which these prompts are followed into the network, and recorded there; see `follow`."""
-    options = without_capture(comfy.model_patcher.create_model_options_clone(model_options))
+    options = with_lean_attention(without_capture(comfy.model_patcher.create_model_options_clone(model_options)))
     _add(options, WrappersMP.CALC_COND_BATCH, partial(follow, branches, shown))
     if recorder is not None:
         _add(options, WrappersMP.CALC_COND_BATCH, _uncompiled)
