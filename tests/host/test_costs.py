@@ -1,0 +1,141 @@
+"""What an edit costs in memory beside the network's own calls, counted by the allocator."""
+
+from __future__ import annotations
+
+import sys
+
+import comfy.ldm.modules.attention
+import pytest
+import torch
+from allocations import Allocations
+from in_comfy import pack, run
+
+MB = 1_000_000
+SIDE = 96
+"""Cells of a latent of 768 pixels; the small checkpoint attends from half of them on."""
+SCORES = 4 * (SIDE // 2) ** 4
+"""Bytes of one head's scores of self-attention at the finest level."""
+
+
+@pytest.fixture(scope="module")
+def part():
+    """A module of the pack."""
+    return lambda name: sys.modules[f"{pack().__name__}.{name}"]
+
+
+@pytest.fixture(scope="module")
+def large():
+    return {"samples": 0.7 * torch.randn(1, 4, SIDE, SIDE, generator=torch.Generator().manual_seed(0))}
+
+
+def sampled(model, encode, latent):
+    """One step of a plain KSampler with two prompts, a call of two rows."""
+    import nodes
+
+    positive, negative = encode("a red circle"), encode("")
+    with torch.inference_mode():
+        return Allocations.during(lambda: nodes.common_ksampler(model, 0, 1, 4.0, "euler", "normal", positive, negative, latent))
+
+
+def inverted(model, encode, latent, sigmas):
+    return run("LEDITS_Invert", model=model, latent=latent, sigmas=sigmas, negative=encode(""))[0]
+
+
+def edited(model, inversion, concepts):
+    return Allocations.during(lambda: run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts))
+
+
+@pytest.fixture(scope="module")
+def attending(model):
+    """The model with one kind of attention for everything that samples with it, so that the rest can be compared."""
+    torchs = model.clone()
+    torchs.model_options["transformer_options"]["optimized_attention_override"] = lambda chosen, *arguments, **options: (
+        comfy.ldm.modules.attention.attention_pytorch(*arguments, **options)
+    )
+    return torchs
+
+
+@pytest.fixture(scope="module")
+def plain(attending, encode, large):
+    return sampled(attending, encode, large)
+
+
+@pytest.mark.parametrize("mode", ["intersect", "none"])
+def test_an_edit_needs_hardly_more_than_a_sampler_with_as_many_rows(attending, encode, concept, sigmas, large, plain, mode):
+    inversion = inverted(attending, encode, large, sigmas[-4:])
+    edit = edited(attending, inversion, concept("a green circle", warmup=1, mask_mode=mode))
+    assert plain.peak > 30 * MB
+    assert edit.peak <= 1.05 * plain.peak
+    assert edit.largest <= plain.largest
+
+
+def test_inverting_needs_what_a_sampler_does(attending, encode, sigmas, large, plain):
+    inversion = Allocations.during(lambda: inverted(attending, encode, large, sigmas[-4:]))
+    assert inversion.peak <= 1.05 * plain.peak
+
+
+def test_the_scores_of_self_attention_are_never_held(model, encode, concept, sigmas, large):
+    """ComfyUI's default on the processor holds them all, every head's at once, which shows that they would be seen."""
+    assert sampled(model, encode, large).largest >= SCORES
+    inversion = inverted(model, encode, large, sigmas[-3:])
+    assert edited(model, inversion, concept("a green circle", warmup=0)).largest < SCORES
+
+
+@pytest.mark.parametrize("steps", [3, 12])
+def test_the_peak_of_an_edit_does_not_grow_with_its_steps(model, encode, concept, latent, steps):
+    sigmas = run("LEDITS_Schedule", model=model, steps=steps)[0]
+    inversion = inverted(model, encode, latent, sigmas)
+    words = 3
+    seen = edited(model, inversion, concept("a green circle", warmup=1))
+    archive = (steps - 1) * 4 * words * (32 // 4) ** 2
+    # A map for each word and step is what Edit hands on; all else is a step's own.
+    shown = 4 * 256 * 256 + 4 * 4 * 32 * 32
+    assert seen.kept <= archive + 2 * shown
+
+
+# SDXL at 1,024 pixels: 32 x 32 cells, 1,280 channels in 20 heads, 20 layers on the way down and 30 on the way up.
+CELLS, CHANNELS, HEADS, TOKENS = 32 * 32, 1280, 20, 77
+
+
+@pytest.fixture
+def recording(part):
+    """Records so many layers of one concept at the size of SDXL, as the network would hand them over; gives what was allocated."""
+
+    def record(layers, heads=HEADS, dtype=torch.float16):
+        generator = torch.Generator().manual_seed(0)
+        query = torch.randn(1, CELLS, CHANNELS, generator=generator).to(dtype)
+        key = torch.randn(1, TOKENS, CHANNELS, generator=generator).to(dtype)
+        recorder = part("nodes.comfyui.capture").Recorder(part("ledits.attention_store").StoreSettings(), 128, 128, lambda name: True)
+
+        def run_layers():
+            for _ in range(layers):
+                recorder.add((0, 0), (32, 32), query, key, heads)
+            return recorder.maps((0, 0), torch.device("cpu"))
+
+        with torch.inference_mode():
+            return Allocations.during(run_layers)
+
+    return record
+
+
+def test_recording_sdxl_takes_less_than_8_mb_a_concept(recording):
+    seen = recording(layers=50)
+    assert seen.peak <= 8 * MB
+    # Between layers the sum alone is kept; at the end the mean as well.
+    assert seen.kept <= 2 * 4 * CELLS * TOKENS + 100_000
+
+
+@pytest.mark.parametrize(("layers", "heads", "dtype"), [(50, 20, torch.float16), (2, 5, torch.float16), (2, 20, torch.float32)])
+def test_recording_does_not_depend_on_layers_and_heads(recording, layers, heads, dtype):
+    assert recording(layers, heads, dtype).peak <= recording(layers=2, heads=20).peak
+
+
+@pytest.mark.parametrize("words", [3, 8])
+def test_what_is_kept_of_sdxl_is_a_small_map_for_each_word_and_step(part, words):
+    """Fifty steps of an ordinary concept stay far below what one layer's probabilities of all heads would take."""
+    maps = part("ledits.attention_store").WordMaps("", ("word",) * words)
+    for step in range(50):
+        maps.add(step, torch.zeros(1, 32, 32, words))
+    held = sum(one.untyped_storage().nbytes() for one in maps.maps)
+    assert held == 50 * 4 * CELLS * words
+    assert held < 8 * MB
