@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from comfy.ldm.modules.diffusionmodules.util import timestep_embedding
 from in_comfy import CHECKPOINT
-from networks import SD15_SHAPE
+from networks import SD15_SHAPE, SDXL_LEVELS, family, patcher
 from safetensors.torch import load_file
 from small_model.comfyui_node import UNET
 
@@ -36,3 +37,22 @@ def test_the_small_checkpoint_predicts_the_same_in_diffusers():
     with torch.inference_mode():
         a, b = theirs(x, 500, context).sample, ours(x, torch.full((1,), 500), context)
     assert (a - b).abs().max() < 1e-5 * a.std()
+
+
+def test_sdxls_kind_predicts_the_same_in_diffusers():
+    """Several transformers deep, heads of equal width, and a vector of the prompt and the picture's size."""
+    import comfy.supported_models
+
+    pooled = 40
+    shape = SDXL_LEVELS | {"adm_in_channels": pooled + 6 * 256}
+    ours = patcher(family(shape, comfy.supported_models.SDXL), branches=0.25).model.diffusion_model
+    theirs = diffusers_unet(shape)
+    theirs.load_state_dict(to_diffusers(ours.state_dict(), shape))
+    x, context, prompt = torch.randn(2, 4, 16, 24), torch.randn(2, 77, shape["context_dim"]), torch.randn(2, pooled)
+    size = torch.tensor([[192.0, 128.0, 0.0, 8.0, 192.0, 128.0]]).expand(2, -1)
+    vector = torch.cat([prompt, timestep_embedding(size.flatten(), 256).view(2, -1)], -1)
+    with torch.inference_mode():
+        a = theirs(x, 500, context, added_cond_kwargs={"text_embeds": prompt, "time_ids": size}).sample
+        b = ours(x, torch.full((2,), 500), context, y=vector)
+    assert a.std() > 0.1
+    assert (a - b).abs().max() < 1e-5 * a.abs().max()

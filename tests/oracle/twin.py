@@ -12,23 +12,32 @@ from torch import Tensor
 
 
 def diffusers_unet(unet: dict[str, Any]) -> UNet2DConditionModel:
-    """diffusers' network of this configuration; cross-attention one transformer deep wherever there is any."""
+    """diffusers' network of this configuration; every block of a level is equally many transformers deep."""
     levels = len(unet["channel_mult"])
     blocks = list(unet["num_res_blocks"])
     depths = iter(unet["transformer_depth"])
-    attends = [max(next(depths) for _ in range(count)) > 0 for count in blocks]
+    depth = [max(next(depths) for _ in range(count)) for count in blocks]
+    attends = [count > 0 for count in depth]
+    widths = [unet["model_channels"] * factor for factor in unet["channel_mult"]]
+    heads: Any = unet["num_heads"] if unet["num_heads"] > 0 else tuple(width // unet["num_head_channels"] for width in widths)
+    vector = unet["adm_in_channels"]
+    with_vector: dict[str, Any] = {}
+    if vector is not None:
+        with_vector = {"addition_embed_type": "text_time", "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": vector}
     return UNet2DConditionModel(
         sample_size=unet["image_size"],
         in_channels=unet["in_channels"],
         out_channels=unet["out_channels"],
         layers_per_block=tuple(blocks),
-        block_out_channels=tuple(unet["model_channels"] * factor for factor in unet["channel_mult"]),
+        block_out_channels=tuple(widths),
         down_block_types=tuple("CrossAttnDownBlock2D" if attends[i] else "DownBlock2D" for i in range(levels)),
         up_block_types=tuple("CrossAttnUpBlock2D" if attends[i] else "UpBlock2D" for i in reversed(range(levels))),
         cross_attention_dim=unet["context_dim"],
-        attention_head_dim=unet["num_heads"],  # diffusers' name for what is the number of heads
+        attention_head_dim=heads,  # diffusers' name for what is the number of heads
+        transformer_layers_per_block=tuple(max(1, count) for count in depth),
         use_linear_projection=unet["use_linear_in_transformer"],
         norm_num_groups=32,
+        **with_vector,
     ).eval()
 
 
