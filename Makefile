@@ -1,7 +1,7 @@
 PYTHON ?= python3
 IN_HOST = $(PYTHON) tests/environment/prepare.py
 
-.PHONY: demo test test-fast test-browser static train measure exactness quality tune pictures locale workflows screenshots artwork archive hold
+.PHONY: demo test test-fast test-browser static train measure exactness quality bench tune pictures locale workflows screenshots artwork archive hold
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) tests/demo.py
@@ -28,6 +28,9 @@ measure: ## score the small model and draw its contact sheets under output/
 
 quality: ## score masks and edits on drawn pictures beside diffusers'; resumes; make quality QUICK=1 for a few of each kind
 	$(IN_HOST) tests/quality/run.py $(if $(QUICK),--quick) $(ARGS)
+
+bench:  ## speed and memory beside diffusers' and the bare network calls; resumes; make bench QUICK=1 for less of everything
+	$(IN_HOST) tests/bench/run.py $(if $(QUICK),--quick) $(ARGS)
 
 tune:   ## find the settings that quality uses, on pictures of their own: make tune ARGS="--kinds shape"
 	$(IN_HOST) tests/quality/tune.py $(ARGS)

@@ -18,7 +18,7 @@ sys.path[:0] = [path for path in (str(CHECKOUT / "tests"), os.environ["COMFYUI_P
 
 import comfy.cli_args  # noqa: E402 (found on the path that is set above)
 
-comfy.cli_args.args.cpu = True
+comfy.cli_args.args.cpu = os.environ.get("LEDITS_DEVICE", "cpu") == "cpu"  # the bench alone asks for another
 
 import comfy.sd  # noqa: E402 (only after ComfyUI is set to the CPU)
 import folder_paths  # noqa: E402 (on the same path)

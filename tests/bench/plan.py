@@ -1,0 +1,83 @@
+"""What is measured on which network, how often, and how long it may take."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Group = tuple[tuple[str, ...], int, float]
+"""Rows that are measured in turn, how many rounds of them at most, and the seconds that they may take together."""
+
+EDITS = ("edit_1", "edit_2", "edit_4", "edit_8")
+EVERY = ("inversion", *EDITS, "edit_again", "capture", "mask_extraction", "sweep_9")
+
+
+@dataclass(frozen=True)
+class Times:
+    """How one subject is timed.
+
+    Attributes:
+        warmup: first step in which concepts act.
+        lengths: numbers of steps of whole jobs, to see how the cost grows.
+    """
+
+    subject: str
+    steps: int
+    warmup: int
+    groups: tuple[Group, ...]
+    lengths: tuple[int, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def read(cls, plain: dict[str, Any]) -> Times:
+        return cls(**plain)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a run of the bench measures, in this order.
+
+    Attributes:
+        memory: subjects whose memory is measured, each by three processes.
+        headline: the subject of the figures at the top.
+    """
+
+    times: tuple[Times, ...]
+    memory: tuple[str, ...]
+    headline: str
+    demo: bool
+
+
+FULL = Plan(
+    (
+        Times("small 256", 20, 2, ((EVERY, 7, 90),), (5, 10, 20, 40)),
+        Times("SD 1.5 256", 5, 2, ((("inversion", "edit_1"), 5, 320), (("edit_2", "edit_4", "edit_8", "edit_again"), 1, 300))),
+        Times("SD 1.5 512", 3, 1, ((("inversion", "edit_1"), 5, 400),)),
+    ),
+    ("small 2048", "SD 1.5 512", "SDXL 1024 bf16"),
+    "SD 1.5 512",
+    True,
+)
+
+QUICK = Plan(
+    (
+        Times("small 256", 8, 2, ((EVERY, 3, 25),), (4, 8)),
+        Times("SD 1.5 256", 3, 1, ((("inversion", "edit_1"), 2, 70),)),
+    ),
+    ("SD 1.5 256",),
+    "SD 1.5 256",
+    False,
+)
+
+CARD = Plan(
+    tuple(
+        Times(name, 20, 2, ((("inversion", *EDITS, "edit_again", "capture"), 5, 240),))
+        for name in ("SD 1.5 512 fp16", "SD 1.5 512 bf16", "SDXL 1024 fp16", "SDXL 1024 bf16")
+    ),
+    ("SD 1.5 512 fp16", "SDXL 1024 fp16"),
+    "SD 1.5 512 fp16",
+    False,
+)
+"""On a graphics card, beside the plan for the processor."""

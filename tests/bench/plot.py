@@ -1,0 +1,38 @@
+"""Cost against the number of active concepts and against the number of steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot
+
+COLOURS = {"ours": "#d1495b", "bare": "#8d99ae", "diffusers": "#30638e"}
+NAMES = {"ours": "ours", "bare": "the bare network calls", "diffusers": "diffusers"}
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """A panel for each network with edits of several concepts, and one for each with jobs of several lengths."""
+    timed = {name: one for name, one in result["networks"].items() if "rows" in one}
+    panels = [(f"{name}, {one['steps']} steps: one edit", "active concepts", _by_concepts(one)) for name, one in timed.items()]
+    panels += [(f"{name}: inversion and one edit", "steps", one.get("by_steps", {})) for name, one in timed.items()]
+    panels = [panel for panel in panels if len(panel[2]) > 1]
+    figure, all_axes = pyplot.subplots(1, len(panels), figsize=(4.6 * len(panels), 4.2), layout="constrained", squeeze=False)
+    for axes, (title, label, points) in zip(all_axes[0], panels, strict=True):
+        places = [int(place) for place in points]
+        for who, colour in COLOURS.items():
+            axes.plot(places, [row[f"{who}_s"] for row in points.values()], "o-", color=colour, label=NAMES[who], markersize=5)
+        axes.set(xlabel=label, ylabel="seconds, one thread", ylim=(0, None), xlim=(0, None))
+        axes.set_title(title, loc="left", fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    all_axes[0][0].legend(frameon=False, loc="upper left")
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
+def _by_concepts(one: dict[str, Any]) -> dict[str, Any]:
+    return {name.removeprefix("edit_"): row for name, row in one["rows"].items() if name.removeprefix("edit_").isdigit()}

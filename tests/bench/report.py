@@ -1,0 +1,151 @@
+"""From measurements to figures: bench/speed.json, the table, what was to be reached, and the plot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .plan import Plan
+
+DEFAULT_STEPS, DEFAULT_WARMUP = 50, 2
+"""Of the pack's nodes; diffusers' pipeline is asked for the same."""
+
+
+def write(found: dict[str, Any], plan: Plan, folder: Path) -> list[Path]:
+    """Writes all of it into the folder and prints table and targets."""
+    from . import plot
+
+    result = figures(found, plan)
+    text = "\n\n".join([*(table(name, one) for name, one in _timed(result)), memory_table(result), "\n".join(verdicts(result))])
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"speed.{kind}" for kind in ("json", "md", "png")]
+    paths[0].write_text(json.dumps(result, indent=1) + "\n")
+    paths[1].write_text(text + "\n")
+    plot.draw(result, paths[2])
+    print(text)
+    return paths
+
+
+def figures(found: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """The content of bench/speed.json: the headline's rows at the top where it has them, else the first subject's that does."""
+    networks = found["networks"] | found.get("card", {})
+    for one in networks.values():
+        if "rows" in one:
+            one |= _whole_job(one)
+    headline = networks[plan.headline]
+    rows: dict[str, Any] = {}
+    for name in (plan.headline, *networks):
+        for row, values in networks[name].get("rows", {}).items():
+            rows.setdefault(row, {"network": name} | values)
+    return {
+        **rows,
+        **({"demo": found["demo"]} if "demo" in found else {}),
+        "memory": _memory(headline["memory"]),
+        "headline": plan.headline,
+        "overhead_ratio": headline["rows"]["edit_1"]["overhead"],
+        "speedup_vs_diffusers": headline["speedup_vs_diffusers"],
+        "second_edit_vs_diffusers": headline["second_edit_vs_diffusers"],
+        **found["import"],
+        "networks": {name: one | ({"memory_mb": _memory(one["memory"])} if "memory" in one else {}) for name, one in networks.items()},
+    }
+
+
+def _whole_job(one: dict[str, Any]) -> dict[str, Any]:
+    """Inversion and edit with the default number of steps and warm-up, from what a call of either kind takes.
+
+    Ours: a call of one row for every step of the inversion and for the first edited step, one of two rows for the others. Diffusers':
+    one of one row for every step of the inversion, and of two for every step of the edit.
+    """
+    inversion, edit = one["rows"]["inversion"], one["rows"]["edit_1"]
+    own = [inversion["ours_s"] / inversion["calls"]]
+    own.append((edit["ours_s"] - own[0]) / (edit["calls"] - 1))
+    theirs = [inversion["diffusers_s"] / inversion["calls_diffusers"], edit["diffusers_s"] / edit["calls_diffusers"]]
+    second = [own[0] + (DEFAULT_STEPS - DEFAULT_WARMUP - 1) * own[1], DEFAULT_STEPS * theirs[1]]
+    whole = [DEFAULT_STEPS * single + edited for single, edited in zip((own[0], theirs[0]), second, strict=True)]
+    measured = (inversion["diffusers_s"] + edit["diffusers_s"]) / (inversion["ours_s"] + edit["ours_s"])
+    return {
+        "speedup_vs_diffusers": round(whole[1] / whole[0], 3),
+        "second_edit_vs_diffusers": round(second[1] / second[0], 3),
+        "speedup_vs_diffusers_as_measured": round(measured, 3),
+    }
+
+
+def _memory(memory: dict[str, Any]) -> dict[str, Any]:
+    """The most memory above what lay there before, in MB; None where it failed."""
+
+    def most(one: dict[str, Any]) -> float | None:
+        return None if "failed" in one else max(value for key, value in one.items() if key in ("inversion_mb", "edit_1_mb"))
+
+    return {f"{who}_mb": most(one) for who, one in memory.items()}
+
+
+def _timed(result: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(name, one) for name, one in result["networks"].items() if "rows" in one]
+
+
+def table(name: str, one: dict[str, Any]) -> str:
+    """One subject's times as a Markdown table."""
+    head = ["", "ours", "bare calls", "ours / bare", "diffusers", "diffusers / ours", "calls (rows)", "diffusers' calls (rows)", "spread"]
+    lines = [f"**{name}**, {one['steps']} steps, concepts from step {one['warmup']}", "", _line(head), _line(["---"] * len(head))]
+    for row, values in one["rows"].items():
+        theirs, ours, bare = values["diffusers_s"], values["ours_s"], values["bare_s"]
+        lines.append(
+            _line(
+                [
+                    row,
+                    f"{ours:.3f} s",
+                    f"{bare:.3f} s" if bare else "",
+                    f"{values['overhead']:.3f}" if values["overhead"] else "",
+                    "" if theirs is None else f"{theirs:.3f} s",
+                    "" if theirs is None else f"{theirs / ours:.2f}",
+                    f"{values['calls']} ({values['rows']})",
+                    "" if theirs is None else f"{values['calls_diffusers']} ({values['rows_diffusers']})",
+                    f"{max(values['spread'].values()):.0%} of {values['rounds']}",
+                ]
+            )
+        )
+    return "\n".join(lines)
+
+
+def memory_table(result: dict[str, Any]) -> str:
+    """The most memory beside the weights."""
+    head = ["memory beside the weights, MB", "ours", "KSampler", "diffusers"]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for name, one in result["networks"].items():
+        if "memory" in one:
+            cells = [one["memory_mb"][f"{who}_mb"] for who in ("ours", "ksampler", "diffusers")]
+            limit = one["memory"]["diffusers"].get("limit_mb")
+            lines.append(_line([name, *(f"fails with {limit}" if cell is None else f"{cell:.0f}" for cell in cells)]))
+    return "\n".join(lines)
+
+
+def verdicts(result: dict[str, Any]) -> list[str]:
+    """What was to be reached, with the figures, and whether it was."""
+    found: list[tuple[str, bool]] = []
+    for name, one in _timed(result):
+        most, edit = (1.15 if name.startswith("small") else 1.02), one["rows"]["edit_1"]
+        found.append((f"{name}: overhead over the bare calls {edit['overhead']:.3f}, at most {most}", edit["overhead"] <= most))
+        if not name.startswith("small"):
+            share = edit["capture_share"] or 0.0
+            found += [
+                (f"{name}: capture {share:.2%} of an edit, at most 1 %", share <= 0.01),
+                (
+                    f"{name}: whole job of {DEFAULT_STEPS} steps {one['speedup_vs_diffusers']:.2f} times as fast as diffusers, at least 1.3",
+                    one["speedup_vs_diffusers"] >= 1.3,
+                ),
+                (
+                    f"{name}: second edit {one['second_edit_vs_diffusers']:.2f} times as fast as diffusers, at least 2",
+                    one["second_edit_vs_diffusers"] >= 2,
+                ),
+            ]
+    for name, one in result["networks"].items():
+        if "memory" in one:
+            mine, plain = one["memory_mb"]["ours_mb"], one["memory_mb"]["ksampler_mb"]
+            found.append((f"{name}: memory {mine / plain:.2f} of a KSampler's beside the weights, at most 1.05", mine <= 1.05 * plain))
+    found.append((f"import {1000 * result['import_s']:.0f} ms, less than 50", result["import_s"] < 0.05))
+    return [f"- {'reached' if reached else 'NOT reached'}: {line}" for line, reached in found]
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
