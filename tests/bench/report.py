@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -109,14 +110,18 @@ def table(name: str, one: dict[str, Any]) -> str:
 
 
 def memory_table(result: dict[str, Any]) -> str:
-    """The most memory beside the weights."""
-    head = ["memory beside the weights, MB", "ours", "KSampler", "diffusers"]
+    """The most memory beside the weights, and what the step took: one process each."""
+    names = {"ours": "ours", "ksampler": "KSampler", "diffusers": "diffusers"}
+    head = ["one step with two prompts", *(f"{name}, MB" for name in names.values()), *(f"{name}, s" for name in names.values())]
     lines = [_line(head), _line(["---"] * len(head))]
     for name, one in result["networks"].items():
-        if "memory" in one:
-            cells = [one["memory_mb"][f"{who}_mb"] for who in ("ours", "ksampler", "diffusers")]
-            limit = one["memory"]["diffusers"].get("limit_mb")
-            lines.append(_line([name, *(f"fails with {limit}" if cell is None else f"{cell:.0f}" for cell in cells)]))
+        if "memory" not in one:
+            continue
+        most = [one["memory_mb"][f"{who}_mb"] for who in names]
+        limit = one["memory"]["diffusers"].get("limit_mb")
+        took = [one["memory"][who].get("edit_1_s") for who in names]
+        shown = (f"more than {limit}, fails" if mb is None else f"{mb:.0f}" for mb in most)
+        lines.append(_line([name, *shown, *("" if seconds is None else f"{seconds:.1f}" for seconds in took)]))
     return "\n".join(lines)
 
 
@@ -139,12 +144,27 @@ def verdicts(result: dict[str, Any]) -> list[str]:
                     one["second_edit_vs_diffusers"] >= 2,
                 ),
             ]
+        for what, first, last in _growth(one):
+            found.append(
+                (f"{name}: {what} costs {first:.3g} s at first and {last:.3g} s later, the same within 15 %", abs(last / first - 1) <= 0.15)
+            )
     for name, one in result["networks"].items():
         if "memory" in one:
             mine, plain = one["memory_mb"]["ours_mb"], one["memory_mb"]["ksampler_mb"]
             found.append((f"{name}: memory {mine / plain:.2f} of a KSampler's beside the weights, at most 1.05", mine <= 1.05 * plain))
     found.append((f"import {1000 * result['import_s']:.0f} ms, less than 50", result["import_s"] < 0.05))
     return [f"- {'reached' if reached else 'NOT reached'}: {line}" for line, reached in found]
+
+
+def _growth(one: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
+    """What one more of something costs where there are few of it, and where there are many."""
+    edits = {count: one["rows"][f"edit_{count}"]["ours_s"] for count in (1, 2, 4, 8) if f"edit_{count}" in one["rows"]}
+    if len(edits) == 4:
+        yield "a further concept", edits[2] - edits[1], (edits[8] - edits[4]) / 4
+    jobs = {int(steps): row["ours_s"] for steps, row in one.get("by_steps", {}).items()}
+    if len(jobs) >= 4:
+        first, second, *_, before, last = sorted(jobs)
+        yield "a further step", (jobs[second] - jobs[first]) / (second - first), (jobs[last] - jobs[before]) / (last - before)
 
 
 def _line(cells: list[str]) -> str:

@@ -126,7 +126,7 @@ def sdxl(size: int, dtype: torch.dtype = torch.float32) -> Subject:
     model, config = _network(SDXL, comfy.supported_models.SDXL, dtype)
 
     def pipeline() -> Any:
-        encoders = CLIPTextModel(_text_config(768)), CLIPTextModelWithProjection(_text_config(1280) | {"projection_dim": 1280})
+        encoders = CLIPTextModel(_text_config(768)), CLIPTextModelWithProjection(_text_config(1280))
         stand_in = reference_pipeline(AsShipped, _twin(model, SDXL), encoders[0], _tokenizer()).vae
         scheduler = DPMSolverMultistepScheduler(**BETAS, algorithm_type="sde-dpmsolver++", solver_order=2, steps_offset=1)
         parts = (stand_in, *(encoder.eval() for encoder in encoders), _tokenizer(), _tokenizer(), _twin(model, SDXL), scheduler)
@@ -191,9 +191,8 @@ def _noise(size: int) -> dict[str, Tensor]:
 
 
 def _text_config(width: int) -> CLIPTextConfig:
-    return CLIPTextConfig(
-        num_hidden_layers=3, hidden_size=width, num_attention_heads=4, intermediate_size=64, bos_token_id=49406, eos_token_id=49407
-    )
+    ends = {"bos_token_id": 49406, "eos_token_id": 49407}
+    return CLIPTextConfig(num_hidden_layers=3, hidden_size=width, projection_dim=width, num_attention_heads=4, intermediate_size=64, **ends)
 
 
 def _tokenizer() -> CLIPTokenizer:

@@ -48,7 +48,8 @@ def test_sdxls_kind_predicts_the_same_in_diffusers():
     ours = patcher(family(shape, comfy.supported_models.SDXL), branches=0.25).model.diffusion_model
     theirs = diffusers_unet(shape)
     theirs.load_state_dict(to_diffusers(ours.state_dict(), shape))
-    x, context, prompt = torch.randn(2, 4, 16, 24), torch.randn(2, 77, shape["context_dim"]), torch.randn(2, pooled)
+    generator = torch.Generator().manual_seed(0)
+    x, context, prompt = (torch.randn(2, *size, generator=generator) for size in ((4, 16, 24), (77, shape["context_dim"]), (pooled,)))
     size = torch.tensor([[192.0, 128.0, 0.0, 8.0, 192.0, 128.0]]).expand(2, -1)
     vector = torch.cat([prompt, timestep_embedding(size.flatten(), 256).view(2, -1)], -1)
     with torch.inference_mode():

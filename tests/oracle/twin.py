@@ -66,6 +66,8 @@ def weight_names(unet: dict[str, Any]) -> dict[str, str]:
         even["transformer_depth_output"] += _padded(level, most + 1)
     names = {}
     for diffusers, comfyui in comfy.utils.unet_to_diffusers(even).items():
+        if diffusers.startswith("class_embedding"):
+            continue  # another name, in other networks, for what SDXL's calls add_embedding
         place = re.match(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)", diffusers)
         if place is None:
             names[diffusers] = comfyui
