@@ -92,10 +92,15 @@ def contact_sheet(pictures: Sequence[Tensor], labels: Sequence[str], columns: in
     Args:
         pictures: each [B, H, W, 3] in 0..1, all of one size.
     """
-    panels = labelled(pictures, labels)
-    panels += [torch.ones_like(panels[0])] * (-len(panels) % columns)
-    rows = [_apart(panels[start : start + columns], 2) for start in range(0, len(panels), columns)]
-    return _apart(rows, 1)
+    return side_by_side(labelled(pictures, labels), columns)
+
+
+def side_by_side(pictures: Sequence[Tensor], columns: int) -> Tensor:
+    """Pictures [B, H, W, 3] of one width in rows of so many columns, with white between them and below shorter ones."""
+    tallest = max(picture.shape[1] for picture in pictures)
+    cells = [F.pad(picture, (0, 0, 0, 0, 0, tallest - picture.shape[1]), value=1.0) for picture in pictures]
+    cells += [torch.ones_like(cells[0])] * (-len(cells) % columns)
+    return _apart([_apart(cells[start : start + columns], 2) for start in range(0, len(cells), columns)], 1)
 
 
 def labelled(pictures: Sequence[Tensor], labels: Sequence[str], columns: int = 1) -> list[Tensor]:

@@ -10,7 +10,7 @@ from ..ledits.masks import upsample
 from . import checks
 from .comfyui.model import pixels_per_cell
 from .comfyui.notice import notice
-from .comfyui.preview import latent_colours, masks_shown
+from .comfyui.preview import LASTING, latent_colours, masks_shown
 from .comfyui.samplers import ReplaySampler
 from .comfyui.sampling import sample
 from .comfyui.types import Attention, AttentionSocket, ConceptsSocket, EditRecord, InversionSocket, PictureInversion
@@ -57,6 +57,7 @@ class Edit(io.ComfyNode):
                 ),
             ],
             hidden=[io.Hidden.unique_id],
+            **LASTING,
         )
 
     @classmethod
@@ -83,5 +84,5 @@ class Edit(io.ComfyNode):
         ui = notice(cls, origin) if origin else None
         if concepts:
             photo = latent_colours(model, walk.original) if image is None else image[..., :3]
-            ui = masks_shown(cls, photo.to(device), mask, concepts, record, cell, origin)
+            ui = masks_shown(cls, photo.to(device), mask, concepts, record, cell, origin, walk.steps)
         return io.NodeOutput(latent | {"samples": samples.to(device)}, attention, mask, ui=ui)

@@ -35,6 +35,7 @@ class Heatmap(io.ComfyNode):
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="A sheet of the panels for each picture of the batch.")],
             hidden=[io.Hidden.unique_id],
+            is_output_node=True,
         )
 
     @classmethod

@@ -65,6 +65,7 @@ class ExtractMask(io.ComfyNode):
                 io.Image.Output(display_name="heatmap", tooltip="The smoothed map in colours, dark to bright."),
             ],
             hidden=[io.Hidden.unique_id],
+            is_output_node=True,
         )
 
     @classmethod

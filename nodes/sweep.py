@@ -55,6 +55,7 @@ class Sweep(io.ComfyNode):
                 io.Image.Output(display_name="pictures", is_output_list=True, tooltip="The pictures one by one, row by row."),
             ],
             hidden=[io.Hidden.unique_id],
+            is_output_node=True,
         )
 
     @classmethod
@@ -92,9 +93,9 @@ class Sweep(io.ComfyNode):
         pictures = [vae.decode(latent)[..., :3] for latent in results]
         labels = [", ".join(f"{setting} {value:g}" for setting, value in cell.items()) for cell in cells]
         sheet = contact_sheet(pictures, labels, len(across))
-        return io.NodeOutput(
-            sheet, pictures, ui=shown(cls, lambda place: reduced(sheet[place : place + 1], PREVIEW), len(sheet), columns=len(across))
-        )
+        steps = len(edits) * inversion.walk.steps
+        ui = shown(cls, lambda place: reduced(sheet[place : place + 1], PREVIEW), len(sheet), columns=len(across), steps=steps)
+        return io.NodeOutput(sheet, pictures, ui=ui)
 
 
 def _values(name: str, setting: str, text: str) -> tuple[float, ...]:

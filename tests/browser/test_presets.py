@@ -149,3 +149,21 @@ def test_in_chinese_it_is_chinese(page: FrontEnd):
     words = WORDS["zh"]
     assert label == words["label"]
     assert values == [words["choose"], *(words[name] for name in PRESETS)]
+
+
+def test_it_works_on_nodes_of_the_newer_kind(page: FrontEnd):
+    """Nodes 2.0, which the page draws without the canvas."""
+    set_kind = "return app.extensionManager.setting.set('Comfy.VueNodes.Enabled', arguments[0])"
+    page.js(set_kind, True)
+    try:
+        node = page.put("LEDITS_Concept")
+        page.show(node)
+        shown = f"[data-node-id='{node}'] [aria-label=preset]"
+        page.one(shown).click()
+        page.wait(lambda: [entry for entry in page.all("[role=option]") if entry.text.strip() == WORDS["en"]["remove"]])[0].click()
+        page.wait(lambda: fields(page, node)["direction"] == "remove", what="the fields filled")
+        assert fields(page, node) == {"words": "", "preset": CHOOSE} | PRESETS["remove"]
+        page.wait(lambda: page.one(f"[data-node-id='{node}'] [aria-label=direction]").text.strip() == "remove", what="the fields shown")
+        assert page.one(shown).text.strip() == CHOOSE
+    finally:
+        page.js(set_kind, False)

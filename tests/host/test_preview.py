@@ -2,7 +2,10 @@
 
 import importlib
 
+import comfy.cli_args
 import comfy.latent_formats
+import comfy.utils
+import numpy as np
 import pytest
 import torch
 from in_comfy import execute, pack, pictures_on, run
@@ -160,6 +163,54 @@ def test_letters_without_a_font_are_named_beside_the_picture(edit, concept, monk
     assert no_text is None
     # The same letters on both, whatever the share says.
     assert torch.equal(sheet[SIZE : SIZE + 24], question[SIZE : SIZE + 24])
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """The previews that reach the page: how far the bar was, the longest side that it makes of them, and each as [H, W, 3] in 0..1."""
+    messages = []
+
+    def listen(value, total, preview, node_id=None):
+        if preview is not None:
+            _format, picture, longest = preview
+            messages.append((value, total, longest, torch.from_numpy(np.array(picture.convert("RGB"), np.float32)) / 255))
+
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", listen)
+    monkeypatch.setattr(comfy.cli_args.args, "preview_method", comfy.cli_args.LatentPreviewMethod.Latent2RGB)
+    return messages
+
+
+def test_what_is_shown_takes_the_place_of_the_last_preview(edit, concept, sent, model, vae, inversion):
+    """The page goes on showing the last preview of a node, so it must be the result."""
+    _, (sheet,), _ = edit(concept("a green circle"), image=GREY)
+    assert len(sent) == 7
+    assert sent[-1][:3] == (6, 6, max(sheet.shape))
+    assert (sent[-1][3] - sheet).abs().max() < 1.01 / 255
+    sent.clear()
+    edit(())
+    assert len(sent) == 6, "a replay goes on showing the photo"
+    sent.clear()
+    _, (sheet,), _ = shown(
+        "LEDITS_Sweep", model=model, vae=vae, inversion=inversion, concepts=concept("a green circle"), column_values="2, 4"
+    )
+    assert sent[-1][:3] == (12, 12, max(sheet.shape))
+    assert (sent[-1][3] - sheet).abs().max() < 1.01 / 255
+
+
+def test_of_a_batch_it_holds_all_pictures(edit, concept, pair, sent):
+    _, sheets, _ = edit(concept("a green circle"), inversion=pair)
+    assert len(sheets) == 2
+    last = sent[-1][3]
+    for place, sheet in enumerate(sheets):
+        left = place * (sheet.shape[1] + GAP)
+        assert (last[: sheet.shape[0], left : left + sheet.shape[1]] - sheet).abs().max() < 1.01 / 255
+
+
+def test_without_previews_none_is_sent(edit, concept, sent, monkeypatch):
+    monkeypatch.setattr(comfy.cli_args.args, "preview_method", comfy.cli_args.LatentPreviewMethod.NoPreviews)
+    _, pictures, _ = edit(concept("a green circle"))
+    assert len(pictures) == 1
+    assert sent == []
 
 
 def test_latents_whose_colours_are_not_known_are_grey(model, latent):

@@ -71,6 +71,13 @@ def test_progress_and_previews_arrive_and_the_result_is_a_picture(server):
     assert set(np.unique(picture(server, result, "13"))) <= {0, 255}
 
 
+def test_the_masks_over_the_photo_arrive_with_the_edit(server):
+    result = server.run(workflow(seed=6))
+    # Two concepts side by side, with a gap.
+    assert picture(server, result, "9").shape[1] == 2 * 256 + 8
+    assert len(result["outputs"]["9"]["images"]) == 1
+
+
 def test_the_same_prompt_runs_nothing_again_and_a_changed_concept_does_not_invert(server):
     first = server.run(workflow(seed=2))
     assert "6" in first["executed"]
