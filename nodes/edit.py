@@ -84,5 +84,6 @@ class Edit(io.ComfyNode):
         ui = notice(cls, origin) if origin else None
         if concepts:
             photo = latent_colours(model, walk.original) if image is None else image[..., :3]
-            ui = masks_shown(cls, photo.to(device), mask, concepts, record, cell, origin, walk.steps)
+            # Drawn in the computer's memory: the card's is for networks.
+            ui = masks_shown(cls, photo.cpu(), mask.cpu(), concepts, record, cell, origin, walk.steps)
         return io.NodeOutput(latent | {"samples": samples.to(device)}, attention, mask, ui=ui)

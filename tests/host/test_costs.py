@@ -61,7 +61,11 @@ def plain(attending, encode, large):
 
 
 @pytest.mark.parametrize("mode", ["intersect", "none"])
-def test_an_edit_needs_hardly_more_than_a_sampler_with_as_many_rows(attending, encode, concept, sigmas, large, plain, mode):
+def test_an_edit_needs_hardly_more_than_a_sampler_with_as_many_rows(
+    attending, encode, concept, sigmas, large, plain, mode, part, monkeypatch
+):
+    # What the node shows afterwards is drawn on the CPU, in pixels, and has a largest size of its own.
+    monkeypatch.setattr(part("nodes.edit"), "masks_shown", lambda *arguments: None)
     inversion = inverted(attending, encode, large, sigmas[-4:])
     edit = edited(attending, inversion, concept("a green circle", warmup=1, mask_mode=mode))
     assert plain.peak > 30 * MB
