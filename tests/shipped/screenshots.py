@@ -22,6 +22,7 @@ from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from shipped.blueprint import RECOLOUR, add_from_search, use
 from shipped.canvas import WORKFLOWS, opened
 from shipped.graphs import CHECKPOINT
 from shipped.graphs import WORKFLOWS as GRAPHS
@@ -31,7 +32,7 @@ IMAGES = CHECKOUT / "docs" / "images"
 PATIENCE, OPENS = 300, 60
 WINDOW, WIDE_WINDOW = (1600, 1000), (2900, 1700)
 WIDEST, BORDER = 1800, 16
-PHOTO, INVERT, REMOVE, ADD, EDIT, SAVED, HEAT = 2, 6, 7, 8, 9, 11, 15
+LOADER, INVERT, REMOVE, ADD, EDIT, SAVED, HEAT = 1, 6, 7, 8, 9, 11, 15
 """Nodes of the simple graph."""
 
 SHOWN = """
@@ -41,7 +42,9 @@ return ends.every(shows) ? Object.fromEntries(ends.map(node => [node.id, node.im
 """
 """The addresses of the pictures on the nodes that show results, once all are there."""
 
-AT_WORK = "return Boolean(app.rootGraph.getNodeById(arguments[0]).imgs?.length) && !app.rootGraph.getNodeById(arguments[1]).imgs?.length"
+AT_WORK = (
+    "const node = app.rootGraph.getNodeById(arguments[0]); return Boolean(node.imgs?.length) && node.progress > 0.2 && node.progress < 0.9"
+)
 FILL = """
 const things = arguments[0].length ? arguments[0].map(id => app.rootGraph.getNodeById(id)) : app.rootGraph.groups
 const boxes = things.map(thing => [thing.pos[0], thing.pos[1] - 40, thing.pos[0] + thing.size[0], thing.pos[1] + thing.size[1]])
@@ -91,13 +94,13 @@ def first_edit(page: FrontEnd) -> None:
     keep(page, "step-2-graph")
     for concept, text in ((REMOVE, "a red circle"), (ADD, "a green circle")):
         write(page, concept, text)
-    fill(page, PHOTO, ADD)
+    fill(page, LOADER, ADD)
     keep(page, "step-3-photo-and-text")
     fill(page, INVERT, SAVED)
     page.one("[data-testid=queue-button]").click()
-    page.wait(lambda: page.js(AT_WORK, EDIT, SAVED), PATIENCE, "a preview on the Edit node")
+    page.wait(lambda: page.js(AT_WORK, EDIT), PATIENCE, "a preview on the Edit node")
     keep(page, "step-4-run")
-    fill(page, EDIT, HEAT)
+    fill(page, SAVED, HEAT)
     page.wait(lambda: page.js(SHOWN), PATIENCE, "the results")
     keep(page, "step-5-result")
 
@@ -117,13 +120,22 @@ def chinese(page: FrontEnd) -> None:
     try:
         open_workflow(page, "edit")
         run(page)
-        fill(page, PHOTO, ADD)
+        fill(page, LOADER, ADD)
         keep(page, "chinese")
     finally:
         page.speak("en")
 
 
-SCENES: dict[str, Callable[[FrontEnd], None]] = {"first-edit": first_edit, "help": help_panel, "chinese": chinese}
+def subgraph(page: FrontEnd) -> None:
+    """The blueprint's node at work between a checkpoint, a photo and a Save node."""
+    add_from_search(page)
+    use(page, RECOLOUR)
+    fill(page, *page.nodes())
+    run(page)
+    keep(page, "subgraph", fill(page, *page.nodes()))
+
+
+SCENES: dict[str, Callable[[FrontEnd], None]] = {"first-edit": first_edit, "help": help_panel, "chinese": chinese, "subgraph": subgraph}
 
 
 def forget(page: FrontEnd) -> None:

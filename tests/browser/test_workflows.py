@@ -1,0 +1,111 @@
+"""The shipped workflows and the subgraph blueprint in ComfyUI's own page: in step with what they are written from, tidy, and at work."""
+
+import io
+import itertools
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from shipped.blueprint import NAME, RECOLOUR, add_from_search, build_blueprint, use
+from shipped.canvas import SUBGRAPHS, WORKFLOWS, build, exported
+from shipped.drawn import SCENES, pictures
+from shipped.graphs import WORKFLOWS as GRAPHS
+from shipped.slots import SLOTS, switched_on
+from small_model.drawings import PALETTE
+from small_model.see import nearest_colour
+
+from browser.front_end import FrontEnd
+
+TITLE = 30
+"""Height of a node's title, which stands above its place."""
+by_name = pytest.mark.parametrize("name", GRAPHS)
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_every_workflow_is_written_down():
+    assert {path.stem for path in WORKFLOWS.glob("*.json")} == set(GRAPHS)
+    assert {path.stem for path in (WORKFLOWS / "api").glob("*.json")} == set(GRAPHS)
+
+
+@by_name
+def test_its_prompt_is_the_twin(page: FrontEnd, name):
+    page.console_errors()
+    page.load(read(WORKFLOWS / f"{name}.json"))
+    assert exported(page) == read(WORKFLOWS / "api" / f"{name}.json")
+    assert page.console_errors() == []
+
+
+@by_name
+def test_its_file_is_what_the_page_saves(page: FrontEnd, name):
+    """Otherwise: make workflows."""
+    assert build(page, GRAPHS[name]) == read(WORKFLOWS / f"{name}.json")
+
+
+@by_name
+def test_it_is_tidy(page: FrontEnd, name):
+    """As the page draws it: no node over another, every node in a group, no group over another."""
+    page.load(read(WORKFLOWS / f"{name}.json"))
+    things = "return app.rootGraph.{}.map(thing => [thing.title, thing.pos[0], thing.pos[1], thing.size[0], thing.size[1]])"
+    nodes = {(number, title): (x, y - TITLE, x + w, y + h) for number, (title, x, y, w, h) in enumerate(page.js(things.format("nodes")))}
+    groups = {title: (x, y, x + w, y + h) for title, x, y, w, h in page.js(things.format("groups"))}
+    for kind in (nodes, groups):
+        assert [pair for pair in itertools.combinations(kind, 2) if overlap(*(kind[thing] for thing in pair))] == []
+    assert [node for node, box in nodes.items() if sum(inside(box, group) for group in groups.values()) != 1] == []
+
+
+def overlap(one, other):
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def inside(box, ground):
+    return ground[0] <= box[0] and ground[1] <= box[1] and box[2] <= ground[2] and box[3] <= ground[3]
+
+
+@pytest.mark.parametrize("slot", SLOTS)
+def test_a_slot_of_the_advanced_workflow_can_be_switched_on(page: FrontEnd, slot):
+    page.load(read(WORKFLOWS / "advanced.json"))
+    page.js("for (const id of arguments[0]) app.rootGraph.getNodeById(id).mode = 0", list(SLOTS[slot]))
+    wanted, _ = switched_on(read(WORKFLOWS / "api" / "advanced.json"), slot)
+    assert meant(exported(page)) == meant(wanted)
+
+
+def meant(prompt):
+    """A prompt without the nodes' titles."""
+    return {number: (node["class_type"], node["inputs"]) for number, node in prompt.items()}
+
+
+def test_the_pictures_are_what_the_scenes_draw():
+    assert {path.name for path in WORKFLOWS.glob("*.png")} == set(pictures())
+    for name, picture in pictures().items():
+        kept = Image.open(WORKFLOWS / name)
+        assert (kept.size, kept.tobytes()) == (picture.size, picture.tobytes())
+
+
+def test_the_blueprint_is_what_the_page_saves(page: FrontEnd):
+    assert [path.stem for path in SUBGRAPHS.glob("*.json")] == [NAME]
+    assert build_blueprint(page) == read(SUBGRAPHS / f"{NAME}.json")
+
+
+def test_the_blueprint_is_found_by_the_search_and_edits_a_photo(page: FrontEnd):
+    listed = [
+        entry["name"] for entry in page.server.get("/global_subgraphs").values() if entry["info"]["node_pack"] == "custom_nodes.ledits-pp"
+    ]
+    assert listed == [NAME]
+    page.console_errors()
+    node = add_from_search(page)
+    saved = use(page, RECOLOUR)
+    prompt = exported(page)
+    kinds = {number: entry["class_type"] for number, entry in prompt.items()}
+    assert kinds[f"{node}:7"] == "LEDITS_Concept"
+    inside = {name: value for number in (5, 6, 7) for name, value in prompt[f"{node}:{number}"]["inputs"].items()}
+    assert {name: inside[name] for name in RECOLOUR} == RECOLOUR
+    result = page.server.run(prompt)["outputs"][str(saved)]["images"][0]
+    edited = nearest_colour(np.asarray(Image.open(io.BytesIO(page.server.file(result))).convert("RGB")))
+    circle, square = SCENES["two_shapes"].masks()
+    for region, colour in ((circle, "green"), (square, "blue")):
+        assert (edited == list(PALETTE).index(colour))[region].mean() > 0.7
+    assert page.console_errors() == []
