@@ -90,7 +90,15 @@ def add_from_search(page: FrontEnd) -> int:
     page.wait(lambda: NAME in page.one("[role=dialog], [data-testid=dialog-overlay] + *").text, what=f"{NAME} in the list")
     ActionChains(page.driver).send_keys(Keys.ENTER).perform()
     page.wait(lambda: page.js("return app.rootGraph.nodes.length === 1"), what="the node")
-    ActionChains(page.driver).click().perform()
+
+    def placed() -> bool:
+        """It hangs on the pointer until a click."""
+        ActionChains(page.driver).move_to_element_with_offset(canvas, 10, -90).move_to_element_with_offset(
+            canvas, 0, -100
+        ).click().perform()
+        return not page.js("return app.rootGraph.nodes[0].flags.ghost")
+
+    page.wait(placed, what="the node in its place")
     return int(page.js("return app.rootGraph.nodes[0].id"))
 
 

@@ -87,7 +87,7 @@ def probe(number: int, title: str, text: str, clip: Link = CLIP) -> Node:
 
 
 def looking(*probes: Node, model: Link = MODEL) -> Group:
-    return Group("3  Where is it? One look at the photo", [[store(model), *probes]], GREEN)
+    return Group("3  Where is it? One look at the photo", [[store(model), probes[0]], *([probe] for probe in probes[1:])], GREEN)
 
 
 def edit(concepts: Link) -> Node:
@@ -523,7 +523,7 @@ def sweep() -> Workflow:
                 )
             ],
             [
-                inverting(40, 0.05),
+                inverting(20, 0.05),
                 looking(probe(20, "Look for the thing", "a red circle")),
             ],
             [

@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -32,7 +33,7 @@ IMAGES = CHECKOUT / "docs" / "images"
 PATIENCE, OPENS = 300, 60
 WINDOW, WIDE_WINDOW = (1600, 1000), (2900, 1700)
 WIDEST, BORDER = 1800, 16
-LOADER, INVERT, REMOVE, ADD, EDIT, SAVED, HEAT = 1, 6, 7, 8, 9, 11, 15
+LOADER, INVERT, REMOVE, ADD, EDIT, SAVED, MASKS, HEAT = 1, 6, 7, 8, 9, 11, 13, 15
 """Nodes of the simple graph."""
 
 SHOWN = """
@@ -75,8 +76,8 @@ def main(wanted: list[str]) -> None:
 
 def workflow(page: FrontEnd, name: str) -> None:
     """A workflow after its run, with the pictures on its nodes."""
-    open_workflow(page, name)
-    on_the_small_checkpoint(page)
+    page.load(on_the_small_checkpoint(json.loads((WORKFLOWS / f"{name}.json").read_text())))
+    fill(page)
     pictures = run(page)
     keep(page, f"run-{name}", fill(page))
     thumbnail(name, pictures).save(WORKFLOWS / f"{name}.jpg", quality=88, optimize=True)
@@ -102,6 +103,7 @@ def first_edit(page: FrontEnd) -> None:
     keep(page, "step-4-run")
     fill(page, SAVED, HEAT)
     page.wait(lambda: page.js(SHOWN), PATIENCE, "the results")
+    fill(page, SAVED, MASKS)
     keep(page, "step-5-result")
 
 
@@ -152,14 +154,14 @@ def open_workflow(page: FrontEnd, name: str) -> None:
     page.wait(lambda: page.nodes() == wanted, OPENS, f"the nodes of {name}")
 
 
-def on_the_small_checkpoint(page: FrontEnd) -> None:
-    """For a graph of a checkpoint that is not here: the one that is, and the size that it likes."""
-    page.js(
-        "for (const node of app.rootGraph.nodes) for (const widget of node.widgets ?? []) {"
-        "if (widget.name === 'ckpt_name') widget.value = arguments[0];"
-        "if (widget.name === 'megapixels' && widget.value > 0.1) widget.value = 0.06}",
-        CHECKPOINT,
-    )
+def on_the_small_checkpoint(workflow: dict[str, Any]) -> dict[str, Any]:
+    """A graph of a checkpoint that is not here with the one that is, and in the size that it likes."""
+    for node in workflow["nodes"]:
+        if node["type"] == "CheckpointLoaderSimple" and node["widgets_values"] != [CHECKPOINT]:
+            node["widgets_values"] = [CHECKPOINT]
+            scale = next(node for node in workflow["nodes"] if node["type"] == "ImageScaleToTotalPixels")
+            scale["widgets_values"][1] = 0.06
+    return workflow
 
 
 def run(page: FrontEnd) -> dict[int, list[Image.Image]]:
