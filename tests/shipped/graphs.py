@@ -474,6 +474,7 @@ def inpaint_by_words() -> Workflow:
                                 negative=(4, 0),
                                 latent_image=(27, 0),
                                 seed=1,
+                                control_after_generate="fixed",
                                 steps=20,
                                 cfg=4.0,
                                 sampler_name="euler",
