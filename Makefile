@@ -1,7 +1,7 @@
 PYTHON ?= python3
 IN_HOST = $(PYTHON) tests/environment/prepare.py
 
-.PHONY: demo test test-fast test-browser static train measure exactness quality bench tune pictures locale workflows screenshots artwork archive hold
+.PHONY: demo test test-fast test-browser static train measure exactness quality bench tune pictures locale workflows screenshots artwork archive hold hero
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) tests/demo.py
@@ -46,6 +46,8 @@ workflows: ## write workflows/, their API twins and pictures, and subgraphs/ fro
 
 screenshots: ## run every workflow in ComfyUI's page: thumbnails, docs/images/, output/screenshots/; make screenshots ARGS="sweep help" for some
 	$(IN_HOST) tests/shipped/screenshots.py $(ARGS)
+hero:   ## draw the picture at the top of the README with the nodes themselves
+	$(IN_HOST) tests/readme_picture.py
 
 locale: ## write the English texts of the nodes' schemas to locales/en/nodeDefs.json
 	$(IN_HOST) tests/help_texts.py
