@@ -137,6 +137,14 @@ def test_functions_are_in_the_files_they_are_linked_to(page):
     assert page != README or len(linked) >= 8
 
 
+def test_every_source_of_the_comparison_is_given_and_used():
+    lines = text_of(CHECKOUT / "docs" / "comparison.md").splitlines()
+    used = {mark for line in lines if line.startswith("|") for mark in re.findall(r"\[([a-z]\d)\]", line)}
+    given = [mark for line in lines for mark in re.findall(r"\*\*\[([a-z]\d)\]\*\*", line)]
+    assert len(given) > 15
+    assert sorted(used) == sorted(given)
+
+
 def short(value: float | str) -> str:
     """One digit, as the pages write it."""
     return "stops with an error" if isinstance(value, str) else f"{value:.1g}".replace("e-0", "e-")
