@@ -28,13 +28,18 @@ def test_template_browser_lists_the_workflows_with_their_thumbnails(page: FrontE
     sizes = {path.stem: Image.open(path.with_suffix(".jpg")).size for path in WORKFLOWS}
     assert set(cards) == set(sizes)
 
-    def shown():
-        pictures = {name: card.find_elements(By.CSS_SELECTOR, "img") for name, card in page.cards().items()}
-        found = {name: [tuple(page.js(NATURAL_SIZE, image)) for image in images] for name, images in pictures.items()}
-        return found if all(size != (0, 0) for kinds in found.values() for size in kinds) else None
-
-    assert {name: set(found) for name, found in page.wait(shown).items()} == {name: {size} for name, size in sizes.items()}
     page.screenshot("templates")
+
+    def shown(name):
+        # A card has its picture once it comes into sight.
+        card = page.cards()[name]
+        page.js("arguments[0].scrollIntoView()", card)
+        found = {tuple(page.js(NATURAL_SIZE, image)) for image in card.find_elements(By.CSS_SELECTOR, "img")}
+        return found if found and (0, 0) not in found else None
+
+    assert {name: page.wait(lambda name=name: shown(name), what=f"the thumbnail of {name}") for name in sizes} == {
+        name: {size} for name, size in sizes.items()
+    }
 
 
 def checkpoints(workflow):
@@ -65,6 +70,7 @@ def test_what_is_missing_would_be_seen(page: FrontEnd):
             node["widgets_values"] = ["nowhere.safetensors"]
         if node["type"] == "LEDITS_Heatmap":
             node["type"] = "LEDITS_Nowhere"
+    page.reload()
     page.load(workflow)
     complaints = page.complaints(10)
     assert set(complaints) == {"missing-node", "missing-model"}

@@ -90,8 +90,9 @@ def looking(*probes: Node, model: Link = MODEL) -> Group:
     return Group("3  Where is it? One look at the photo", [[store(model), probes[0]], *([probe] for probe in probes[1:])], GREEN)
 
 
-def edit(concepts: Link) -> Node:
-    return node(9, "LEDITS_Edit", model=ATTENTIVE, inversion=INVERSION, concepts=concepts, cfg=0.0)
+def edit(concepts: Link, photo: Link = PHOTO) -> Node:
+    """The node draws each mask over the photo as it was inverted."""
+    return node(9, "LEDITS_Edit", model=ATTENTIVE, inversion=INVERSION, concepts=concepts, image=photo, cfg=0.0)
 
 
 def decode(samples: Link = (9, 0)) -> Node:
@@ -622,7 +623,7 @@ def sdxl() -> Workflow:
                     GREEN,
                 ),
             ],
-            [Group("4  Edit", [[edit((8, 0)), decode()]], AMBER)],
+            [Group("4  Edit", [[edit((8, 0), (34, 0)), decode()]], AMBER)],
             [
                 Group(
                     "Result",
@@ -682,7 +683,7 @@ def batch() -> Workflow:
                     GREEN,
                 )
             ],
-            [Group("4  Edit", [[edit((8, 0)), decode()]], AMBER)],
+            [Group("4  Edit", [[edit((8, 0), (41, 0)), decode()]], AMBER)],
             [
                 Group(
                     "Result",
@@ -740,7 +741,7 @@ def large_photo() -> Workflow:
                     GREEN,
                 ),
             ],
-            [Group("4  Edit", [[edit((8, 0)), decode()]], AMBER)],
+            [Group("4  Edit", [[edit((8, 0), (34, 0)), decode()]], AMBER)],
             [
                 Group(
                     "5  Back into the original",

@@ -34,10 +34,10 @@ def thumbnail(name: str, made: Made) -> Image.Image:
     return grid([("before", photo), ("after", result)])
 
 
-def panels(strip: Image.Image, count: int) -> list[Image.Image]:
-    """A heatmap's panels, one by one."""
-    width = strip.width // count
-    return [strip.crop((place * width, 0, (place + 1) * width, strip.height)) for place in range(count)]
+def panels(strip: Image.Image, count: int, side: int = 256) -> list[Image.Image]:
+    """A heatmap's panels, one by one, without what is between them."""
+    step = (strip.width - side) / (count - 1)
+    return [strip.crop((round(place * step), 0, round(place * step) + side, strip.height)) for place in range(count)]
 
 
 def grid(cells: list[tuple[str, Image.Image]], columns: int = 2) -> Image.Image:
