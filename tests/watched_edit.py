@@ -20,6 +20,7 @@ import torch
 from in_comfy import CHECKOUT, load_checkpoint, run
 
 PACK = tuple(str(CHECKOUT / part) for part in ("__init__.py", f"ledits{os.sep}", f"nodes{os.sep}"))
+PACK_NAME = "ledits_pack"
 WATCHED = (
     *("subprocess.", "os.system", "os.exec", "os.spawn", "os.posix_spawn", "os.fork", "os.startfile", "pty.spawn", "ctypes.dlopen"),
     *("socket.", "http.", "urllib.", "ftplib.", "smtplib.", "webbrowser."),
@@ -86,7 +87,7 @@ def use_every_node(folder: Path) -> None:
 def misbehave() -> None:
     """As if a file of the pack did this."""
     source = """
-import comfy.samplers, os, socket, subprocess
+import comfy.samplers, os, socket, subprocess, zipapp
 subprocess.run([os.sys.executable, "-c", ""])
 socket.socket().close()
 comfy.samplers.calc_cond_batch = lambda *arguments: None
@@ -109,11 +110,13 @@ def main() -> None:
     parts = {"load": in_comfy.nodes, "use": lambda: use_every_node(folder), "control": misbehave}
     for part, action in parts.items():
         events.clear()
+        known = set(sys.modules)
         with torch.inference_mode():
             action()
         now = definitions()
         changed = sorted(name for name, value in before.items() if now.get(name) is not value)
-        report[part] = {"events": list(events), "changed": changed}
+        imported = sorted(name for name in set(sys.modules) - known if name.partition(".")[0] != PACK_NAME)
+        report[part] = {"events": list(events), "changed": changed, "imported": imported}
     print(json.dumps(report))
 
 

@@ -190,8 +190,8 @@ def _mask_at(mask: Tensor, guider: Any, sigmas: Tensor, model_options: dict[str,
 def _seed(device: torch.device, seed: int) -> None:
     """Seeds the lots that are drawn on this device."""
     if device.type == "cpu":
-        # torch.manual_seed also notes the seed, with a trace of the stack, for graphics cards that nobody uses:
-        # of all that happens around a prediction, the most expensive.
+        # torch.manual_seed also notes the seed, with a trace of the stack, for graphics cards that nobody uses: that takes as long
+        # as a step's masks.
         torch.default_generator.manual_seed(seed)
     else:
         torch.manual_seed(seed)
