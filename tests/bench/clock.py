@@ -52,8 +52,10 @@ def peak_mb(action: Callable[[], Any], device: str) -> float:
 
 
 def forbid_more_than(mb: float) -> None:
-    """From here on asking for more memory is an error, before the machine comes to its end."""
-    resource.setrlimit(resource.RLIMIT_DATA, (int(mb * 1e6), int(mb * 1e6)))
+    """From here on asking for so much more memory is an error, before the machine comes to its end."""
+    if STATUS.exists():
+        most = int((_status("VmData") + mb) * 1e6)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _status(key: str) -> float:

@@ -25,8 +25,8 @@ from bench.jobs import CELLS, TEXTS, Bare, Diffusers, Ours, capture_timed
 from bench.plan import Times
 from bench.subjects import DEVICE, SEED, SUBJECTS, Subject
 
-MEMORY_LIMIT_MB = 14_000
-"""For a pipeline that may ask for more than there is."""
+MEMORY_LIMIT_MB = 12_000
+"""Beside the weights, for a pipeline that may ask for more than there is."""
 
 seconds = partial(clock.seconds, device=DEVICE)
 

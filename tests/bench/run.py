@@ -23,6 +23,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench import report
@@ -30,8 +32,7 @@ from bench.plan import CARD, FULL, QUICK, Plan
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HERE, FOLDER = CHECKOUT / "tests" / "bench", CHECKOUT / "output" / "bench"
-WHO = ("ours", "ksampler", "diffusers")
-IMPORTS = 7
+IMPORTS = 6
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,20 @@ def networks(plan: Plan, parts: Parts, device: str) -> dict[str, Any]:
         found[times.subject] = parts.get(
             f"times {times.subject}", lambda times=times, wanted=wanted: measured(device, "times", times.subject, wanted=wanted)
         )
-    for name in plan.memory:
-        memory = {who: parts.get(f"memory {name} {who}", lambda name=name, who=who: measured(device, "memory", name, who)) for who in WHO}
+    for wish in plan.memory:
+        if device == "cpu" and free_gb() < wish.needs_gb:
+            print(f"memory {wish.subject}: left out, it needs {wish.needs_gb:.0f} GB and {free_gb():.0f} are free", flush=True)
+            continue
+        name = wish.subject
+        memory = {
+            who: parts.get(f"memory {name} {who}", lambda name=name, who=who: measured(device, "memory", name, who)) for who in wish.who
+        }
         found.setdefault(name, {})["memory"] = memory
     return found
+
+
+def free_gb() -> float:
+    return psutil.virtual_memory().available / 1e9
 
 
 def has_card() -> bool:

@@ -144,6 +144,7 @@ SUBJECTS: dict[str, Callable[[], Subject]] = {
     "SD 1.5 512": functools.partial(sd15, 512),
     "SD 1.5 512 fp16": functools.partial(sd15, 512, torch.float16),
     "SD 1.5 512 bf16": functools.partial(sd15, 512, torch.bfloat16),
+    "SDXL 1024": functools.partial(sdxl, 1024),
     "SDXL 1024 fp16": functools.partial(sdxl, 1024, torch.float16),
     "SDXL 1024 bf16": functools.partial(sdxl, 1024, torch.bfloat16),
 }
