@@ -22,7 +22,7 @@ def thumbnail(name: str, made: Made) -> Image.Image:
         return grid([("before", photo), ("after", result), ("mask 1", made[13][0]), ("mask 2", made[13][1])])
     if name == "where_words_look":
         words = panels(made[22][0], 7)
-        return grid([("", words[1]), ("", words[5]), ("", made[24][0]), ("", made[26][0])])
+        return grid([("red", words[1]), ("blue", words[5]), ("mask", made[24][0]), ("mask", made[26][0])])
     if name == "inpaint_by_words":
         return grid([("before", photos[MANY[2]]), ("'red circle'", made[25][0]), ("inpainted", result)])
     if name == "batch":
@@ -34,10 +34,12 @@ def thumbnail(name: str, made: Made) -> Image.Image:
     return grid([("before", photo), ("after", result)])
 
 
-def panels(strip: Image.Image, count: int, side: int = 256) -> list[Image.Image]:
+def panels(sheet: Image.Image, count: int, columns: int = 3, size: int = 256) -> list[Image.Image]:
     """A heatmap's panels, one by one, without what is between them."""
-    step = (strip.width - side) / (count - 1)
-    return [strip.crop((round(place * step), 0, round(place * step) + side, strip.height)) for place in range(count)]
+    rows = -(-count // columns)
+    across, down = (sheet.width - size) / (columns - 1), (sheet.height + sheet.width - columns * size) / rows
+    places = [(round(place % columns * across), round(place // columns * down)) for place in range(count)]
+    return [sheet.crop((x, y, x + size, y + size)) for x, y in places]
 
 
 def grid(cells: list[tuple[str, Image.Image]], columns: int = 2) -> Image.Image:
