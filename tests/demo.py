@@ -98,8 +98,8 @@ def main() -> None:
         def picture(node: str, place: int = 0) -> Image.Image:
             return Image.open(io.BytesIO(server.file(outputs[node]["images"][place]))).convert("RGB")
 
-        # Of the two masks the one of what was added: the other's words have nothing left to look at in the end.
-        edited, mask, attention = picture("11"), picture("13", 1), picture("15")
+        # Of the two masks the first, of what was added: the other's words have nothing left to look at in the end.
+        edited, mask, attention = picture("11"), picture("13"), picture("15")
         latents = [load(server.file(outputs[node]["latents"][0]))["latent_tensor"] for node in ("save_photo", "save_replay")]
         calls = server.get("/ledits_test/calls")["calls"]
 

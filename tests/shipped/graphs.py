@@ -21,8 +21,8 @@ CELLS = 16
 BLUE, GREEN, AMBER, PURPLE = "#3f789e", "#88aa88", "#b58b2a", "#a58bc0"
 
 FOR_PHOTOS = (
-    "**For photos** (SD 1.5, SDXL and their fine-tunes) start with steps 50, skip 0.15, scale 7, threshold 0.9, mask_mode intersect, "
-    "warmup 2, cooldown 0, and Attention Store resolution 0."
+    "**For photos** (SD 1.5, SDXL and their fine-tunes) choose a *preset* on each Concept, and set Schedule to steps 50 and skip 0.15, "
+    "Attention Store to resolution 0."
 )
 TURN = (
     "## What to turn\n- **Nothing changes**: raise *scale*, lower *skip* or *warmup*.\n- **Too much changes**: raise *threshold* or *warmup*.\n"
@@ -104,15 +104,15 @@ def save(number: int, images: Link, name: str, title: str = "Edited photo", size
 
 
 def simple() -> Workflow:
-    settings = {"scale": 4.0, "warmup": 0, "cooldown": 12}
+    settings = {"scale": 3.0, "threshold": 0.93, "mask_mode": "intersect"}
     return Workflow(
         "edit",
         [
             [
                 loading(
-                    "## Edit a photo\n1. Load a photo and choose your checkpoint.\n2. Write what to remove and what to add.\n3. Run.\n\n"
+                    "## Edit a photo\n1. Load a photo and choose your checkpoint.\n2. Write what to add and what to remove.\n3. Run.\n\n"
                     "The inversion is computed once. Change a concept and run again: only the edit is repeated.\n\n"
-                    "Only want to add something? Bypass the first concept."
+                    "Only want to add something? Select *Remove* and press Ctrl+B."
                 )
             ],
             [
@@ -120,19 +120,19 @@ def simple() -> Workflow:
                 Group(
                     "3  What to change",
                     [
-                        [concept(7, "Remove", "a red circle", "remove", words="red circle", **settings)],
-                        [concept(8, "Add", "a green circle", words="green circle", concepts=(7, 0), **settings)],
+                        [concept(8, "Add", "a green circle", **settings)],
+                        [concept(7, "Remove", "a red circle", "remove", concepts=(8, 0), **settings)],
                         [note(91, TURN, (340, 250))],
                     ],
                     GREEN,
                 ),
             ],
-            [Group("4  Edit", [[store(), edit((8, 0)), decode()]], AMBER)],
+            [Group("4  Edit", [[store(), edit((7, 0)), decode()]], AMBER)],
             [
                 Group(
                     "Result",
                     [
-                        [save(11, (10, 0), "edited"), node(14, "LEDITS_Heatmap", image=PHOTO, attention=(9, 1), concept=1, opacity=0.6)],
+                        [save(11, (10, 0), "edited"), node(14, "LEDITS_Heatmap", image=PHOTO, attention=(9, 1), concept=0, opacity=0.6)],
                         [
                             node(12, "MaskToImage", mask=(9, 2)),
                             node(13, "PreviewImage", "Mask of each concept", images=(12, 0)),
