@@ -104,7 +104,7 @@ def save(number: int, images: Link, name: str, title: str = "Edited photo", size
 
 
 def simple() -> Workflow:
-    settings = {"scale": 3.0, "threshold": 0.93, "mask_mode": "intersect"}
+    settings = {"scale": 4.0, "cooldown": 9}
     return Workflow(
         "edit",
         [
@@ -116,7 +116,7 @@ def simple() -> Workflow:
                 )
             ],
             [
-                inverting(20, 0.05, seed=4),
+                inverting(20, 0.0),
                 Group(
                     "3  What to change",
                     [
