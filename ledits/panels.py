@@ -129,6 +129,8 @@ def undrawable(texts: Sequence[str]) -> str:
 
 
 def _apart(parts: Sequence[Tensor], side: int) -> Tensor:
+    if len(parts) == 1:
+        return parts[0]
     gap = list(parts[0].shape)
     gap[side] = GAP
     between = parts[0].new_ones(gap)
@@ -205,6 +207,10 @@ def _font(name: str) -> ImageFont.FreeTypeFont | None:
 
 
 def _missing(font: ImageFont.FreeTypeFont, text: str) -> list[str]:
-    """Letters for which a font draws what it draws for a letter that no font has."""
-    nothing = bytes(font.getmask("\U0010ffff"))
-    return [letter for letter in dict.fromkeys(text) if not letter.isspace() and bytes(font.getmask(letter)) == nothing]
+    return [letter for letter in dict.fromkeys(text) if not letter.isspace() and _lacks(font, letter)]
+
+
+@functools.lru_cache(4096)
+def _lacks(font: ImageFont.FreeTypeFont, letter: str) -> bool:
+    """Whether a font draws for a letter what it draws for one that no font has."""
+    return bytes(font.getmask(letter)) == bytes(font.getmask("\U0010ffff"))
