@@ -168,7 +168,9 @@ def run(page: FrontEnd) -> dict[int, list[Image.Image]]:
     """Presses Run and waits for a picture on every node that shows one; the pictures, by node."""
     page.one("[data-testid=queue-button]").click()
     found = page.wait(lambda: page.js(SHOWN), PATIENCE, "pictures on all nodes that show one")
-    return {int(number): [read(page, address) for address in addresses] for number, addresses in found.items()}
+    # A preview that stays on its node is no file.
+    files = {number: [address for address in addresses if "filename=" in address] for number, addresses in found.items()}
+    return {int(number): [read(page, address) for address in addresses] for number, addresses in files.items()}
 
 
 def read(page: FrontEnd, address: str) -> Image.Image:
