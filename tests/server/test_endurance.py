@@ -17,7 +17,7 @@ def small(graph, number):
     del made["10"], made["11"], made["14"], made["15"]
     inputs = {"store": ["16", 1], "latent": ["9", 0], "clip": ["1", 1], "text": "a green circle", "branch": "positive"}
     made["51"] = {"class_type": "LEDITS_CaptureAttention", "inputs": inputs}
-    made["51p"] = {"class_type": "PreviewImage", "inputs": {"images": ["51m", 1]}}
+    made["51m"] = graph(only="capture")["51m"]
     return made
 
 
