@@ -201,3 +201,50 @@ def test_quality_of_each_kind_is_what_was_measured():
     for row in table(MEASUREMENTS, "", "colour"):
         success = measured[METHODS[row.pop("")]]["success"]
         assert row == {kind: f"{success[kind.split()[0]]:.2f}" for kind in row}
+
+
+SPEED = [
+    ("SD 1.5 512", "inversion"),
+    ("SD 1.5 512", "edit_1"),
+    ("SD 1.5 256", "edit_1"),
+    ("SD 1.5 256", "edit_8"),
+    ("small 256", "edit_1"),
+    ("small 256", "sweep_9"),
+]
+"""What the rows of the README's table are, in their order."""
+
+
+def speed() -> dict[str, Any]:
+    return json.loads((CHECKOUT / "bench" / "speed.json").read_text())
+
+
+def test_speed_is_what_was_measured():
+    networks = speed()["networks"]
+    for (network, name), row in zip(SPEED, table(README, "", "ours", "bare"), strict=True):
+        found = networks[network]["rows"][name]
+        for who in ("ours", "bare", "diffusers"):
+            assert row[who] == f"{found[f'{who}_s']:.{len(row[who].partition('.')[2])}f}", (network, name, who)
+
+
+def test_memory_is_what_was_measured():
+    networks = speed()["networks"]
+    rows = table(README, "memory beside the weights, a step with two prompts")
+    for network, row in zip(("SD 1.5 512", "small 2048", "SDXL 1024"), rows, strict=True):
+        found = networks[network]["memory_mb"]
+        for who, column in (("ours", "ours"), ("ksampler", "KSampler"), ("diffusers", "diffusers")):
+            value = found.get(f"{who}_mb", "")
+            assert row[column] == ("more than 12 GB, fails" if value is None else value and f"{value:.0f} MB"), (network, who)
+
+
+def test_what_is_said_of_speed_is_what_was_measured():
+    measured = speed()
+    large, small = (measured["networks"][f"SD 1.5 {size}"] for size in (512, 256))
+    readme, page = text_of(README), text_of(MEASUREMENTS)
+    assert f"the whole job {large['speedup_vs_diffusers']:.1f} times as fast" in readme
+    assert f"the same photo {large['second_edit_vs_diffusers']:.1f} times (at 256 pixels both" in readme
+    assert f"{small['speedup_vs_diffusers']:.1f}" == f"{small['second_edit_vs_diffusers']:.1f}" == "1.1"
+    assert f"{measured['overhead_ratio']:.3f} times the bare calls" in page
+    assert f"{measured['networks']['small 256']['rows']['edit_1']['overhead']:.3f} times with the small" in page
+    assert (
+        f"takes {1000 * measured['import_s']:.0f} ms on top of ComfyUI, {1000 * measured['first_import_s']:.0f} ms the first time" in page
+    )
