@@ -6,9 +6,9 @@ from comfy_api.latest import io
 
 from ..ledits.heatmap import colour, overlay
 from ..ledits.masks import resize, unit_range
-from ..ledits.panels import columns_of, contact_sheet, fitted, reduced
+from ..ledits.panels import columns_of, contact_sheet, fitted
 from ..ledits.tokens import merge_words
-from .comfyui.preview import PREVIEW, shown
+from .comfyui.preview import sheets_shown
 from .comfyui.types import Attention, AttentionSocket
 from .errors import LeditsInputError
 from .masks import merged_map
@@ -52,6 +52,4 @@ class Heatmap(io.ComfyNode):
         maps = [unit_range(merge_words(mean, (place,))) for place in range(count)]
         columns = columns_of(count, *size)
         sheet = contact_sheet([overlay(picture, colour(resize(each, *size)), opacity) for each in maps], prompt.words, columns)
-        return io.NodeOutput(
-            sheet, ui=shown(cls, lambda place: reduced(sheet[place : place + 1], PREVIEW), len(sheet), prompt.words, columns)
-        )
+        return io.NodeOutput(sheet, ui=sheets_shown(cls, sheet, prompt.words, columns))

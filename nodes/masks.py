@@ -74,9 +74,9 @@ class ExtractMask(io.ComfyNode):
     ) -> io.NodeOutput:
         size = (height or attention.height, width or attention.width)
         maps = smooth(merged_map(NODE, attention, concept, words), smoothing)
-        cut = above_quantile(maps, quantile)
-        mask = upsample(cut, *size) if binary else resize(cut * unit_range(maps), *size)
-        heat = colour(resize(unit_range(maps), *size))
+        cut, levels = above_quantile(maps, quantile), unit_range(maps)
+        mask = upsample(cut, *size) if binary else resize(cut * levels, *size)
+        heat = colour(resize(levels, *size))
 
         def sheet(place: int) -> Tensor:
             one, heated = mask[place : place + 1], heat[place : place + 1]

@@ -7,10 +7,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..ledits.panels import contact_sheet, reduced
+from ..ledits.panels import contact_sheet
 from ..ledits.sweep import values_of
 from . import checks
-from .comfyui.preview import PREVIEW, shown
+from .comfyui.preview import sheets_shown
 from .comfyui.sampling import sample
 from .comfyui.sweep import SweepGuider, SweepSampler
 from .comfyui.types import Concept, ConceptsSocket, InversionSocket, PictureInversion
@@ -94,8 +94,7 @@ class Sweep(io.ComfyNode):
         labels = [", ".join(f"{setting} {value:g}" for setting, value in cell.items()) for cell in cells]
         sheet = contact_sheet(pictures, labels, len(across))
         steps = len(edits) * inversion.walk.steps
-        ui = shown(cls, lambda place: reduced(sheet[place : place + 1], PREVIEW), len(sheet), columns=len(across), steps=steps)
-        return io.NodeOutput(sheet, pictures, ui=ui)
+        return io.NodeOutput(sheet, pictures, ui=sheets_shown(cls, sheet, columns=len(across), steps=steps))
 
 
 def _values(name: str, setting: str, text: str) -> tuple[float, ...]:

@@ -62,6 +62,11 @@ def shown(
     return (notice(node, says) if says else {}) | ui.PreviewImage([each[0] for each in sheets], cls=node).as_dict()
 
 
+def sheets_shown(node: type[io.ComfyNode], sheets: Tensor, labels: Sequence[str] = (), columns: int = 1, steps: int = 0) -> dict[str, Any]:
+    """The `ui` output that shows sheets [B, H, W, 3] which the node gives too; the rest as in `shown`."""
+    return shown(node, lambda place: reduced(sheets[place : place + 1], PREVIEW), len(sheets), labels, columns, steps=steps)
+
+
 def _in_place_of_the_latent_preview(sheets: Sequence[Tensor], steps: int) -> None:
     """The front end goes on showing a node's last preview where it has one, so the result becomes that one; a batch on one sheet."""
     picture = reduced(side_by_side(sheets, columns_of(len(sheets), *sheets[0].shape[1:3])), PREVIEW)[0]

@@ -46,9 +46,12 @@ def loading(text: str, *more: Node, checkpoint: str = CHECKPOINT, photo: str = T
     )
 
 
-def inverting(
-    steps: int, skip: float, seed: int = 0, model: Link = MODEL, clip: Link = CLIP, pixels: Link = PHOTO, negative: Link = (4, 0)
-) -> Group:
+def scaled(title: str, megapixels: float) -> Node:
+    """The photo in a checkpoint's size."""
+    return node(34, "ImageScaleToTotalPixels", title, image=PHOTO, upscale_method="lanczos", megapixels=megapixels, resolution_steps=64)
+
+
+def inverting(steps: int, skip: float, model: Link = MODEL, clip: Link = CLIP, pixels: Link = PHOTO, negative: Link = (4, 0)) -> Group:
     return Group(
         "2  Inversion: computed once, reused by every edit",
         [
@@ -57,7 +60,7 @@ def inverting(
                 node(4, "CLIPTextEncode", "Neutral prompt (empty)", clip=clip, text=""),
                 node(5, "LEDITS_Schedule", model=model, steps=steps, skip=skip),
             ],
-            [node(6, "LEDITS_Invert", model=model, latent=(3, 0), sigmas=(5, 0), negative=negative, cfg=1.0, seed=seed)],
+            [node(6, "LEDITS_Invert", model=model, latent=(3, 0), sigmas=(5, 0), negative=negative, cfg=1.0, seed=0)],
         ],
         BLUE,
     )
@@ -585,15 +588,7 @@ def sdxl() -> Workflow:
                 loading(
                     "## Edit with SDXL\nSDXL works best around one megapixel. The photo, whatever its size, is scaled to that; its sides become multiples "
                     "of 64 and keep their proportions.\n\nAny SDXL checkpoint or fine-tune will do.",
-                    node(
-                        34,
-                        "ImageScaleToTotalPixels",
-                        "To SDXL's size",
-                        image=PHOTO,
-                        upscale_method="lanczos",
-                        megapixels=1.0,
-                        resolution_steps=64,
-                    ),
+                    scaled("To SDXL's size", 1.0),
                     checkpoint=SDXL,
                 )
             ],
@@ -709,15 +704,7 @@ def large_photo() -> Workflow:
                 loading(
                     "## A photo of any size\nThe photo is scaled down to what the checkpoint likes, edited there, scaled back, and laid into the original "
                     "through Edit's own mask: **every pixel outside the mask is the original's**, in full resolution.",
-                    node(
-                        34,
-                        "ImageScaleToTotalPixels",
-                        "To the checkpoint's size",
-                        image=PHOTO,
-                        upscale_method="lanczos",
-                        megapixels=0.1,
-                        resolution_steps=64,
-                    ),
+                    scaled("To the checkpoint's size", 0.1),
                     photo=LARGE,
                 )
             ],
