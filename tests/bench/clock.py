@@ -16,12 +16,13 @@ STATUS = Path("/proc/self/status")
 
 
 def seconds(action: Callable[[], Any], device: str) -> float:
-    """Of a card by its own clock. Of the processor the time that this process had it: one thread computes, so that on a quiet
-    machine it is the time that one waits, and on a busy one it is not that of others."""
+    """Of a card by its own clock. Of one thread of the processor the time that it had: on a quiet machine the time that one waits, on a busy
+    one not that of others. Of several threads the time that one waits."""
     if device == "cpu":
-        started = time.process_time()
+        clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+        started = clock()
         action()
-        return time.process_time() - started
+        return clock() - started
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize()
     begin.record()

@@ -50,7 +50,9 @@ class Ours:
         return chain
 
     def edit(self, concepts: tuple) -> tuple[Any, ...]:
-        return in_comfy.run("LEDITS_Edit", model=self.model, inversion=self.inversion, concepts=concepts)
+        """A single step is asked with the base's prompt again, as on another base than the inversion's: it stands for any but the first."""
+        again = {"negative": self.negative} if self.steps == 1 else {}
+        return in_comfy.run("LEDITS_Edit", model=self.model, inversion=self.inversion, concepts=concepts, **again)
 
     def sweep(self, concepts: tuple) -> None:
         thresholds, scales = (", ".join(map(str, values)) for values in CELLS)

@@ -139,13 +139,7 @@ def memory(subject: Subject, who: str) -> dict[str, Any]:
     if who == "ours":
         ours = Ours(subject, 1, 0)
         concepts = ours.concepts(TEXTS[:1])
-
-        def edit() -> None:
-            # Like an inversion of another day's: of a network that is not known to be this one, so that both prompts are asked.
-            ours.model.model_options["bench"] = 1
-            ours.edit(concepts)
-
-        actions = {"inversion": ours.invert, "edit_1": edit}
+        actions = {"inversion": ours.invert, "edit_1": lambda: ours.edit(concepts)}
     elif who == "diffusers":
         theirs = Diffusers(subject, 1, 0)
         clock.forbid_more_than(MEMORY_LIMIT_MB)

@@ -62,11 +62,15 @@ class Plan:
     demo: bool
 
 
+WHOLE_JOB = ("inversion", "edit_1")
+
 FULL = Plan(
     (
-        Times("small 256", 20, 2, ((SHORT, 7, 90), (("sweep_9",), 5, 60)), (5, 10, 20, 40)),
-        Times("SD 1.5 256", 5, 2, ((("inversion", "edit_1"), 5, 240), (("edit_2", "edit_4", "edit_8"), 1, 300))),
-        Times("SD 1.5 512", 3, 1, ((("inversion", "edit_1"), 5, 400),)),
+        Times("small 256", 20, 2, ((SHORT, 5, 110), (("sweep_9",), 5, 60)), (5, 10, 20, 40)),
+        Times("small 512", 4, 0, ((WHOLE_JOB, 5, 30),)),
+        Times("small 1024", 2, 0, ((WHOLE_JOB, 5, 70),)),
+        Times("SD 1.5 256", 1, 0, ((WHOLE_JOB, 5, 150), (("edit_2", "edit_4", "edit_8"), 5, 300))),
+        Times("SD 1.5 512", 1, 0, ((WHOLE_JOB, 5, 600),)),
     ),
     # ComfyUI computes in float32 on the processor: SDXL's weights alone are 10 GB.
     (Memory("small 2048", needs_gb=13), Memory("SD 1.5 512", needs_gb=9), Memory("SDXL 1024", ("ours", "diffusers"), 17)),
@@ -77,7 +81,7 @@ FULL = Plan(
 QUICK = Plan(
     (
         Times("small 256", 8, 2, ((SHORT, 3, 20), (("sweep_9",), 1, 10)), (4, 8)),
-        Times("SD 1.5 256", 3, 1, ((("inversion", "edit_1"), 2, 70),)),
+        Times("SD 1.5 256", 1, 0, ((WHOLE_JOB, 3, 70),)),
     ),
     (Memory("SD 1.5 256"),),
     "SD 1.5 256",

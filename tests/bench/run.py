@@ -1,7 +1,7 @@
 """`make bench`: speed and memory, ours beside diffusers' pipeline and beside the bare network calls; python tests/bench/run.py [--quick]
 
-Writes bench/speed.json, a table and a plot beside it. Every subject is measured in a process of its own with one thread; what was measured
-is kept under output/bench until the run is finished, so that one that was stopped goes on where it was. Begun again, a finished run measures
+Writes bench/speed.json, a table and a plot beside it. Every subject is measured in a process of its own, times with one thread and memory with
+all; what was measured is kept under output/bench until the run is finished, so that one that was stopped goes on where it was. Begun again, a finished run measures
 everything anew. --quick measures less and keeps its figures under output/bench.
 """
 
@@ -66,9 +66,9 @@ class Parts:
         return found
 
 
-def measured(device: str, *arguments: str, wanted: str = "") -> Any:
+def measured(device: str, *arguments: str, threads: int = 1, wanted: str = "") -> Any:
     """What tests/bench/measure.py finds in a process of its own."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "LEDITS_DEVICE": device}
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "LEDITS_DEVICE": device}
     child = subprocess.run(
         [sys.executable, str(HERE / "measure.py"), *arguments], input=wanted, stdout=subprocess.PIPE, text=True, env=environment
     )
@@ -99,6 +99,7 @@ def demo() -> dict[str, float]:
 def networks(plan: Plan, parts: Parts, device: str) -> dict[str, Any]:
     """By subject its times and its memory."""
     found: dict[str, Any] = {}
+    cores = psutil.cpu_count(logical=False) or 1
     for times in plan.times:
         wanted = json.dumps(times.plain())
         found[times.subject] = parts.get(
@@ -110,7 +111,8 @@ def networks(plan: Plan, parts: Parts, device: str) -> dict[str, Any]:
             continue
         name = wish.subject
         memory = {
-            who: parts.get(f"memory {name} {who}", lambda name=name, who=who: measured(device, "memory", name, who)) for who in wish.who
+            who: parts.get(f"memory {name} {who}", lambda name=name, who=who: measured(device, "memory", name, who, threads=cores))
+            for who in wish.who
         }
         found.setdefault(name, {})["memory"] = memory
     return found
