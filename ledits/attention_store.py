@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -125,50 +125,48 @@ def weighted_mean(maps: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
 
 
 @dataclass
-class RunningSum:
-    """One prompt's attention at one step, summed over layers and heads as they come."""
+class RunningMean:
+    """The mean of values that come one after the other, of which the sum alone is kept."""
 
-    total: Tensor | None = None
-    maps: int = 0
+    total: Tensor = field(default_factory=lambda: torch.zeros(()))
+    count: int = 0
 
-    def add(self, probabilities: Tensor, heads: int) -> None:
-        """Adds one layer: [B, queries, tokens] summed over its heads."""
-        self.total = probabilities if self.total is None else self.total + probabilities
-        self.maps += heads
+    def add(self, total: Tensor, count: int = 1) -> None:
+        """Adds so many values at once, given their sum."""
+        self.total = self.total + total
+        self.count += count
 
-    def mean(self, height: int, width: int) -> Tensor:
-        """A: the mean over all layers and heads, [B, h, w, tokens] float32."""
-        assert self.total is not None, "nothing was recorded"
-        return (self.total / self.maps).reshape(len(self.total), height, width, -1)
+    def mean(self) -> Tensor:
+        assert self.count, "nothing was recorded"
+        return self.total / self.count
 
 
 @dataclass
 class WordMaps:
-    """What is kept of one prompt over a run: a small map for each word and step.
+    """What is kept of one prompt over a run: a small map for each word, however many steps there are.
 
     Attributes:
         text: the prompt.
         words: its words, in the order of the maps' last axis.
-        steps: the numbers of the recorded steps.
-        maps: one [B, h, w, words] float32 for each of them.
+        over_steps: the mean over the recorded steps, of [B, h, w, words] float32.
     """
 
     text: str
     words: tuple[str, ...]
-    steps: list[int] = field(default_factory=list)
-    maps: list[Tensor] = field(default_factory=list)
+    over_steps: RunningMean = field(default_factory=RunningMean)
 
-    def add(self, step: int, maps: Tensor) -> None:
-        self.steps.append(step)
-        self.maps.append(maps)
+    @property
+    def steps(self) -> int:
+        """How many steps were recorded."""
+        return self.over_steps.count
+
+    def add(self, maps: Tensor, steps: int = 1) -> None:
+        """Adds the maps of one step, or the sum of those of several; [B, h, w, words]."""
+        self.over_steps.add(maps, steps)
 
     def mean(self) -> Tensor:
         """The mean over the recorded steps, [B, h, w, words]."""
-        return torch.stack(self.maps).mean(0)
-
-    def current(self, average: bool) -> Tensor:
-        """What masks use now: the mean over the steps so far, or the last step's maps; [B, h, w, words]."""
-        return self.mean() if average else self.maps[-1]
+        return self.over_steps.mean()
 
     def to(self, device: torch.device) -> WordMaps:
-        return WordMaps(self.text, self.words, list(self.steps), [maps.to(device) for maps in self.maps])
+        return replace(self, over_steps=RunningMean(self.over_steps.total.to(device), self.steps))

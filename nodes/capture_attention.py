@@ -73,7 +73,7 @@ class CaptureAttention(io.ComfyNode):
 def _edited_concept(run: Run, prompt: Prompt) -> WordMaps | None:
     """The maps of a concept with this text, where a LEDITS++ guider sampled."""
     edits = run.edits.words if run.edits is not None else []
-    return next((words for words in edits if words.text == prompt.text and words.maps), None)
+    return next((words for words in edits if words.text == prompt.text and words.steps), None)
 
 
 def _was_read(run: Run, branch: str, encoded: Conditioning) -> bool:
@@ -101,9 +101,9 @@ def _branch(run: Run, prompt: Prompt, branch: str) -> WordMaps:
             "their words cannot be told apart: sample with one prompt",
         )
     words = WordMaps(prompt.text, prompt.words)
-    for step, maps in enumerate(entries[0]):
+    for maps in entries[0].values():
         try:
-            words.add(step, word_maps(maps, prompt))
+            words.add(word_maps(maps.total, prompt), maps.count)
         except (ValueError, IndexError) as error:
             raise LeditsInputError(
                 NODE, "text", f"does not fit what was recorded ({error}): write the prompt exactly as it was sampled with"

@@ -220,7 +220,7 @@ def _seen(node: str, number: int, concept: Concept, original: Tensor, cell: int)
     if concept.seen is None:
         return
     batch, _, height, width = original.shape
-    count, picture = len(concept.seen.prompts[0].maps[0]), (concept.seen.height, concept.seen.width)
+    count, picture = len(concept.seen.prompts[0].mean()), (concept.seen.height, concept.seen.width)
     if picture != (height * cell, width * cell) or count not in (1, batch):
         raise LeditsInputError(
             node,

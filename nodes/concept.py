@@ -133,7 +133,7 @@ class Concept(io.ComfyNode):
 
 def _only_text(attention: Attention) -> WordMaps:
     """The one text that a mask can be cut for."""
-    if len(attention.prompts) != 1 or not attention.prompts[0].maps:
+    if len(attention.prompts) != 1 or not attention.prompts[0].steps:
         texts = ", ".join(repr(prompt.text) for prompt in attention.prompts)
         raise LeditsInputError(
             NODE,

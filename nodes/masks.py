@@ -91,7 +91,7 @@ def merged_map(node: str, attention: Attention, concept: int, words: str) -> Ten
     if concept >= len(attention.prompts):
         raise LeditsInputError(node, "concept", f"is {concept}, but the attention holds {len(attention.prompts)}, counted from 0")
     prompt = attention.prompts[concept]
-    if not prompt.maps:
+    if not prompt.steps:
         raise LeditsInputError(
             node, "concept", f"is {concept} ({prompt.text!r}), which has no maps: its mask_mode used no attention, or it never acted"
         )

@@ -75,7 +75,8 @@ class ProbeAttention(io.ComfyNode):
         sigma = model.get_model_object("model_sampling").percent_to_sigma(1.0 - noise_level)
         run = store.find(sample(guider, LookSampler(flow, seed), latent, torch.tensor([sigma, 0.0]), seed))
         assert run is not None, "the run that has just ended is kept"
-        maps = next(iter(run.maps.values()))
-        words = WordMaps(text, prompt.words, [0], [word_maps(maps[0], prompt)])
+        (maps,) = next(iter(run.maps.values())).values()
+        words = WordMaps(text, prompt.words)
+        words.add(word_maps(maps.mean(), prompt))
         cell = pixels_per_cell(model)
         return io.NodeOutput(Attention((words,), samples.shape[-2] * cell, samples.shape[-1] * cell))

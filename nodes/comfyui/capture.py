@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...ledits.attention_store import RunningSum, StoreSettings, cross_attention_probabilities, halved, halvings
+from ...ledits.attention_store import RunningMean, StoreSettings, cross_attention_probabilities, halved, halvings
 from .attention import with_lean_attention
 from .branches import Branches, Chunks, Name, ambiguous_rows, follow
 from .model import CrossAttentionBlock, cross_attention_blocks
@@ -38,7 +38,7 @@ class Recorder:
     def __init__(self, settings: StoreSettings, height: int, width: int, wants: Callable[[Name], bool]):
         self.settings, self.wants = settings, wants
         self._halvings = halvings(height, width, settings.resolution)
-        self.sums: dict[Name, RunningSum] = {}
+        self.sums: dict[Name, RunningMean] = {}
         self._sizes: dict[Name, tuple[int, int]] = {}
 
     def maps(self, name: Name, device: torch.device) -> Tensor:
@@ -47,7 +47,7 @@ class Recorder:
         A prompt that was asked for an area of the picture has maps of that area. Several graphics cards may share the prompts of
         a step; each map waits on the one that made it until it is wanted on `device`.
         """
-        return self.sums[name].mean(*self._sizes[name]).to(device)
+        return self.sums[name].mean().unflatten(1, self._sizes[name]).to(device)
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of the maps of a latent, or an area of it, of height x width cells."""
@@ -56,7 +56,7 @@ class Recorder:
     def add(self, name: Name, size: tuple[int, int], query: Tensor, key: Tensor, heads: int) -> None:
         """Adds one layer of a prompt whose maps have this size."""
         self._sizes[name] = size
-        self.sums.setdefault(name, RunningSum()).add(cross_attention_probabilities(query, key, heads), heads)
+        self.sums.setdefault(name, RunningMean()).add(cross_attention_probabilities(query, key, heads), heads)
 
 
 def following(model_options: dict, branches: Branches, shown: int | None = None, recorder: Recorder | None = None) -> dict:
@@ -102,7 +102,8 @@ def around_network(
     if chunks is not None and any(name is not None and recorder.wants(name) for name in chunks.names):
         rows = {name: part for name, part in chunks.rows(transformer_options, len(x)).items() if recorder.wants(name)}
         tap = _Tap(recorder, rows, len(x), recorder.size(*x.shape[-2:]))
-        transformer_options = tap.on(transformer_options, executor.class_obj)
+        with tap.on(transformer_options, executor.class_obj) as listening:
+            return executor(x, timesteps, context, y, control, listening, **kwargs)
     return executor(x, timesteps, context, y, control, transformer_options, **kwargs)
 
 
@@ -118,7 +119,8 @@ class _Tap:
         self._recorder, self._rows, self._batch, self._size = recorder, rows, batch, size
         self._arrived: tuple[Tensor, Tensor] | None = None
 
-    def on(self, options: dict, network: Any) -> dict:
+    @contextlib.contextmanager
+    def on(self, options: dict, network: Any) -> Iterator[dict]:
         """A copy of the call's options with this tap in front of all other patches."""
         options = dict(options)
         replacements = dict(options.get("patches_replace", {}))
@@ -135,7 +137,11 @@ class _Tap:
         patches = options.get("patches", {})
         if patches.get("attn2_patch"):
             options["patches"] = patches | {"attn2_patch": [self._arrive, *patches["attn2_patch"]]}
-        return options
+        try:
+            yield options
+        finally:
+            # The options hold the tap and the tap the options: let go of the maps now, not when Python next looks for such circles.
+            captured.clear()
 
     def _arrive(self, hidden: Tensor, context: Tensor, value: Tensor, extra: dict) -> tuple[Tensor, Tensor, Tensor]:
         """What reaches a layer before other nodes' patches change it."""

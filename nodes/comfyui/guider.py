@@ -225,9 +225,9 @@ class MaskedGuider(comfy.samplers.CFGGuider):
                 f"LEDITS++ found no cross-attention for the concept {concept.text!r} at maps of {size[1]}x{size[0]} cells. "
                 "Allow more parts or another resolution in the Attention Store node, or use mask_mode 'noise'."
             )
-        record = self._record.words[number]
-        record.add(step, weighted_mean(entries))
-        return merge_words(record.current(self.settings.average_steps), concept.words)
+        now, record = weighted_mean(entries), self._record.words[number]
+        record.add(now)
+        return merge_words(record.mean() if self.settings.average_steps else now, concept.words)
 
 
 def _name(number: int) -> str:

@@ -14,7 +14,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...ledits.attention_store import StoreSettings
+from ...ledits.attention_store import RunningMean, StoreSettings
 from ..errors import LeditsInputError
 from .branches import Name
 from .capture import KEY, Recorder, around_network, install, without_capture
@@ -33,14 +33,15 @@ class Run:
 
     Attributes:
         latent_size: height and width of the picture; areas that are predicted alone are not recorded.
-        maps: by branch ("positive" or "negative") and conditioning entry, one [B, h, w, columns] for each step.
+        maps: by branch ("positive" or "negative") and conditioning entry the mean over the steps, of [B, h, w, columns]; apart for each
+            number of columns, which are more where a longer prompt was asked beside it.
         encodings: what the sampler read for each of them.
         edits: the record of a LEDITS++ guider that sampled in this run.
     """
 
     settings: StoreSettings
     latent_size: tuple[int, int]
-    maps: dict[Name, list[Tensor]] = field(default_factory=dict)
+    maps: dict[Name, dict[int, RunningMean]] = field(default_factory=dict)
     encodings: dict[Name, Tensor] = field(default_factory=dict)
     edits: EditRecord | None = None
     _sigma: float | None = None
@@ -68,7 +69,8 @@ class Run:
     def finish_step(self) -> None:
         if self._recorder is not None:
             for name in self._recorder.sums:
-                self.maps.setdefault(name, []).append(self._recorder.maps(name, torch.device("cpu")))
+                maps = self._recorder.maps(name, torch.device("cpu"))
+                self.maps.setdefault(name, {}).setdefault(maps.shape[-1], RunningMean()).add(maps)
             self._recorder = None
 
     def _wants(self, name: Name) -> bool:

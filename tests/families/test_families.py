@@ -121,7 +121,8 @@ def test_an_edit_changes_its_masks_and_nothing_else(small_case, small_edit, name
     edited, attention, mask = small_edit(name, shape, batch)
     for prompt, text in zip(attention.prompts, (ADDED, REMOVED), strict=True):
         assert prompt.words == tuple(text.split())
-        assert [maps.shape for maps in prompt.maps] == [(batch, *quarter(height, width), len(prompt.words))]
+        assert prompt.steps == 1
+        assert prompt.mean().shape == (batch, *quarter(height, width), len(prompt.words))
     assert mask.shape == (2 * batch, 8 * height, 8 * width)
     cells = mask.unflatten(0, (2, batch))[..., ::8, ::8]
     changed = photo.of.difference(edited, photo.latent)
@@ -135,8 +136,8 @@ def test_a_batch_equals_its_pictures_alone(kind, small_edit, name, shape):
     (both, both_maps, both_masks), (second, maps, masks) = (small_edit(name, shape, batch) for batch in (2, 1))
     assert kind(name).difference({"samples": both["samples"][1:]}, second).max() <= EXACT
     for together, alone in zip(both_maps.prompts, maps.prompts, strict=True):
-        assert torch.allclose(together.maps[0][1], alone.maps[0][0], atol=1e-5)
-        assert not torch.allclose(together.maps[0][0], alone.maps[0][0], atol=1e-3)
+        assert torch.allclose(together.mean()[1], alone.mean()[0], atol=1e-5)
+        assert not torch.allclose(together.mean()[0], alone.mean()[0], atol=1e-3)
     assert torch.equal(both_masks.unflatten(0, (2, 2))[:, 1], masks)
 
 
@@ -260,7 +261,8 @@ def test_a_network_that_comfyui_recognises_by_its_weights(name):
     photo = case(of, {"samples": latent["samples"][:1]}, negative)
     assert photo.error(photo.replay()) <= EXACT
     edited, attention, mask = photo.edit(concept(of, warmup=1))
-    assert [maps.shape for maps in attention.prompts[0].maps] == [(1, 3, 5, 3)] * (STEPS - 1)
+    assert attention.prompts[0].steps == STEPS - 1
+    assert attention.prompts[0].mean().shape == (1, 3, 5, 3)
     assert mask.shape == (1, 96, 144)
     assert torch.isfinite(edited["samples"]).all()
     assert photo.error(edited) > 0.01

@@ -83,7 +83,7 @@ def test_the_mask_shown_is_the_mask_used(model, inversion, latent, concept, mode
         assert mask.mean().item() == pytest.approx(shares[mode], abs=1e-4)
     else:
         assert 0 < mask.mean() < shares["noise"]
-    assert len(attention.prompts[0].maps) == (1 if mode in ("attention", "intersect") else 0)
+    assert attention.prompts[0].steps == (1 if mode in ("attention", "intersect") else 0)
 
 
 def test_the_same_seed_gives_the_same_picture_and_another_one_does_not(model, latent, sigmas, encode, inversion, concept):
@@ -122,7 +122,7 @@ def test_any_size(model, encode, sigmas, concept, size):
     edited, attention, mask = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle"))
     assert edited["samples"].shape == samples.shape
     assert mask.shape == (2, 8 * size[0], 8 * size[1])
-    assert attention.prompts[0].maps[0].shape[:3] == (2, -(-size[0] // 4), -(-size[1] // 4))
+    assert attention.prompts[0].mean().shape[:3] == (2, -(-size[0] // 4), -(-size[1] // 4))
     assert difference(run("LEDITS_Edit", model=model, inversion=inversion)[0], {"samples": samples}) < 1e-4
 
 

@@ -102,8 +102,8 @@ def actions(fault, latent, sigmas, encode, clip):
         forget(store)
         with torch.inference_mode():
             sampled = nodes.common_ksampler(patched, 1, STEPS, 4.0, "euler", "normal", encode(TEXT), encode(""), latent)[0]
-        maps = run("LEDITS_CaptureAttention", store=store, latent=sampled, clip=clip, text=TEXT)[0].prompts[0].maps
-        return sampled["samples"], *maps
+        maps = run("LEDITS_CaptureAttention", store=store, latent=sampled, clip=clip, text=TEXT)[0].prompts[0].mean()
+        return sampled["samples"], maps
 
     return {action.__name__: (action, action()) for action in (invert, edit, probe, capture)}, store
 

@@ -22,7 +22,7 @@ def test_the_mask_is_that_of_the_probe_in_every_step(fine, inversion, circle, co
     shown = run("LEDITS_Edit", model=fine, inversion=inversion, concepts=concepts)
     extracted = run("LEDITS_ExtractMask", attention=circle, words="red circle", quantile=0.8)[0]
     assert torch.equal(shown[2], extracted)
-    assert not shown[1].prompts[0].maps, "nothing had to be recorded"
+    assert not shown[1].prompts[0].steps, "nothing had to be recorded"
 
 
 def test_it_finds_what_each_step_alone_does_not(fine, inversion, circle, concept, scene):

@@ -223,7 +223,7 @@ def test_5_here_each_concept_reads_its_own(model, invert, latents, concept):
     texts = {"text": "glasses and a hat", "mask_mode": "attention", "threshold": 0.8}
     concepts = (*concept(**texts, words="glasses"), *concept(**texts, words="hat", direction="remove"))
     _, attention, masks = in_comfy.run("LEDITS_Edit", model=model, inversion=invert(latents), concepts=concepts)
-    assert [len(prompt.maps) for prompt in attention.prompts] == [STEPS, STEPS]
+    assert [prompt.steps for prompt in attention.prompts] == [STEPS, STEPS]
     assert not torch.equal(masks[0], masks[1])
 
 

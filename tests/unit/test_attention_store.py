@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ledits.attention_store import RunningSum, StoreSettings, WordMaps, cross_attention_probabilities, fold_back, map_size
+from ledits.attention_store import RunningMean, StoreSettings, WordMaps, cross_attention_probabilities, fold_back, map_size
 from ledits.tokens import merge_words, positions_of, prompt_of, word_maps
 
 
@@ -14,12 +14,12 @@ def test_probabilities_against_torch():
     assert torch.allclose(ours.sum(-1), torch.tensor(2.0))
 
 
-def test_running_sum_is_the_mean_over_layers_and_heads():
+def test_the_mean_over_layers_and_heads():
     layers = [(torch.rand(1, 6, 5), 2), (torch.rand(1, 6, 5), 8)]
-    total = RunningSum()
+    total = RunningMean()
     for layer, heads in layers:
         total.add(layer, heads)
-    assert torch.allclose(total.mean(2, 3), (layers[0][0] + layers[1][0]).view(1, 2, 3, 5) / 10)
+    assert torch.allclose(total.mean(), (layers[0][0] + layers[1][0]) / 10)
 
 
 def test_repeated_contexts_fold_back():
@@ -59,12 +59,14 @@ def test_parts():
     assert not settings.records("middle")
 
 
-def test_current_step_or_average():
+def test_the_mean_over_steps():
     words = WordMaps("x", ("x",))
-    words.add(0, torch.zeros(1, 2, 2, 1))
-    words.add(1, torch.ones(1, 2, 2, 1))
-    assert words.current(average=False).mean() == 1
-    assert words.current(average=True).mean() == 0.5
+    words.add(torch.zeros(1, 2, 2, 1))
+    words.add(torch.full((1, 2, 2, 1), 6.0), steps=2)
+    assert torch.equal(words.mean(), torch.full((1, 2, 2, 1), 2.0))
+    elsewhere = words.to(torch.device("cpu"))
+    elsewhere.add(torch.zeros(1, 2, 2, 1))
+    assert (words.steps, elsewhere.steps) == (3, 4)
 
 
 PIECES = [(1, "a</w>"), (2, "t</w>"), (3, "-</w>"), (4, "shirt</w>"), (5, "sun"), (6, "glasses</w>"), (7, "a</w>")]

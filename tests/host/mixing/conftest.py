@@ -187,7 +187,7 @@ def holds(invert, edit, photo_comes_back, unchanged, predictions) -> Callable[..
             guidance = edit(model, inversion, everywhere).samples - picture
             assert torch.allclose(guidance, SCALE * (found - empty)[-1], atol=exact)
             edited = edit(model, inversion, somewhere)
-            maps = edited.attention.prompts[0].maps[0]
+            maps = edited.attention.prompts[0].mean()
             if len(alone) == 1:
                 last = torch.cat([seen for part in ("input", "output") for seen in layers[part][-len(layers[part]) // steps :]], 1)
                 known = last.float().mean(1).unflatten(1, (height, width))

@@ -55,7 +55,7 @@ def sample(guider, sigmas, size=16):
 @pytest.fixture
 def captured(clip):
     def read(store, latent, text, branch):
-        return run("LEDITS_CaptureAttention", store=store, latent=latent, clip=clip, text=text, branch=branch)[0].prompts[0].maps
+        return run("LEDITS_CaptureAttention", store=store, latent=latent, clip=clip, text=text, branch=branch)[0].prompts[0]
 
     return read
 
@@ -67,8 +67,9 @@ def alone(model, sigmas, encode, clip):
     for text in (POSITIVE, NEGATIVE):
         patched, store = run("LEDITS_AttentionStore", model=model)
         latent = sample(first(BasicGuider.execute(patched, encode(text))), sigmas)
-        maps[text] = run("LEDITS_CaptureAttention", store=store, latent=latent, clip=clip, text=text)[0].prompts[0].maps
-        assert len(maps[text]) == 1
+        words = run("LEDITS_CaptureAttention", store=store, latent=latent, clip=clip, text=text)[0].prompts[0]
+        assert words.steps == 1
+        maps[text] = words.mean()
     return maps
 
 
@@ -93,15 +94,13 @@ def test_each_guiders_prompts_are_told_apart(name, model, encode, sigmas, alone,
     with unchanged(patched, model):
         latent = sample(first(GUIDERS[name](patched, encode)), sigmas)
     assert torch.equal(latent["samples"], sample(first(GUIDERS[name](model, encode)), sigmas)["samples"])
-    (maps,) = captured(store, latent, POSITIVE, "positive")
-    assert torch.allclose(maps, alone[POSITIVE][0], atol=1e-5)
+    assert torch.allclose(captured(store, latent, POSITIVE, "positive").mean(), alone[POSITIVE], atol=1e-5)
     if name == "BasicGuider":
         with pytest.raises(ValueError, match=r"input .branch..*nothing was recorded"):
             captured(store, latent, NEGATIVE, "negative")
     else:
         text = POSITIVE if name == "both texts the same" else NEGATIVE
-        (maps,) = captured(store, latent, text, "negative")
-        assert torch.allclose(maps, alone[text][0], atol=1e-5)
+        assert torch.allclose(captured(store, latent, text, "negative").mean(), alone[text], atol=1e-5)
 
 
 def asked_first(entries):
@@ -132,8 +131,8 @@ STRANGERS = {
 def test_rows_are_never_taken_for_a_strangers(name, model, encode, sigmas, alone, captured):
     patched, store = run("LEDITS_AttentionStore", model=STRANGERS[name](model, encode))
     latent = sample(first(CFGGuider.execute(patched, encode(POSITIVE), encode(NEGATIVE), 4.0)), sigmas)
-    assert torch.allclose(captured(store, latent, POSITIVE, "positive")[0], alone[POSITIVE][0], atol=1e-5)
-    assert torch.allclose(captured(store, latent, NEGATIVE, "negative")[0], alone[NEGATIVE][0], atol=1e-5)
+    assert torch.allclose(captured(store, latent, POSITIVE, "positive").mean(), alone[POSITIVE], atol=1e-5)
+    assert torch.allclose(captured(store, latent, NEGATIVE, "negative").mean(), alone[NEGATIVE], atol=1e-5)
 
 
 @pytest.fixture(scope="session")
@@ -157,7 +156,7 @@ def test_an_edit_reads_its_own_rows_beside_a_strangers(
         photo_comes_back(patched, inversion)
         beside = edit(patched, inversion, two_concepts)
     for known, found in zip(plain.attention.prompts, beside.attention.prompts, strict=True):
-        assert torch.allclose(found.maps[0], known.maps[0], atol=1e-5)
+        assert torch.allclose(found.mean(), known.mean(), atol=1e-5)
     assert torch.equal(beside.mask, plain.mask)
     assert torch.allclose(beside.samples, plain.samples, atol=1e-4)
 
@@ -186,7 +185,7 @@ def test_a_plain_ksampler_is_read(model, encode, captured):
             for which in (patched, model)
         )
     assert torch.equal(listened["samples"], plain["samples"])
-    assert [len(captured(store, listened, text, branch)) for text, branch in ((POSITIVE, "positive"), (NEGATIVE, "negative"))] == [2, 2]
+    assert [captured(store, listened, text, branch).steps for text, branch in ((POSITIVE, "positive"), (NEGATIVE, "negative"))] == [2, 2]
 
 
 def test_split_sigmas_replay_their_first_part_and_any_sampler_goes_on(model, invert, edit, concept, small, two_concepts):

@@ -45,7 +45,7 @@ def test_three_lengths_at_once(model, invert, edit, concept, encode):
         concepts = ()
         for text in texts:
             concepts = concept(text, warmup=3, concepts=concepts)
-        return [prompt.maps[0] for prompt in edit(model, inversion, concepts).attention.prompts]
+        return [prompt.mean() for prompt in edit(model, inversion, concepts).attention.prompts]
 
     for together, text in zip(maps(*texts), texts, strict=True):
         assert torch.allclose(together, maps(text)[0], atol=1e-6)

@@ -19,7 +19,7 @@ from comfy.patcher_extension import WrappersMP
 IDLE = {"kind": None, "place": None, "number": 0, "calls": 0, "state": "idle"}
 armed = dict(IDLE)
 
-OF_ONE_RUN = {"MaskedGuider", "Recorder", "RunningSum", "Job", "InversionSampler", "ReplaySampler", "LookSampler"}
+OF_ONE_RUN = {"MaskedGuider", "Recorder", "Job", "InversionSampler", "ReplaySampler", "LookSampler"}
 """Classes of the pack whose objects belong to one run."""
 
 
