@@ -115,9 +115,8 @@ def test_bad_input_comes_back_as_an_error_of_its_node(server, changes, node, mes
     assert message in failure.value.data["exception_message"]
 
 
-@pytest.mark.parametrize("node", ["6", "9"])
-def test_interrupting_stops_the_run_and_the_next_one_is_right(server, node):
-    good = picture(server, server.run(workflow(seed=5)))
+def interrupted(server, node, graph):
+    """Runs a graph and presses the button in the third step of a node."""
     pressed = threading.Event()
 
     def listen(message):
@@ -126,13 +125,47 @@ def test_interrupting_stops_the_run_and_the_next_one_is_right(server, node):
             pressed.set()
             server.post("/interrupt", {})
 
+    with pytest.raises(Interrupted):
+        server.run(graph, listen)
+    assert pressed.is_set()
+
+
+@pytest.mark.parametrize("node", ["6", "9"])
+def test_interrupting_stops_the_run_and_the_next_one_is_right(server, node):
+    good = picture(server, server.run(workflow(seed=5)))
     # Another seed, or another scale, so that the node really runs.
     changes = {"seed": 50, "steps": 40} if node == "6" else {"seed": 5, "steps": 6, "n8__scale": 3.5}
-    with pytest.raises(Interrupted):
-        server.run(workflow(**changes), listen)
-    assert pressed.is_set()
+    interrupted(server, node, workflow(**changes))
     fresh = server.run(workflow(seed=5, n11__filename_prefix="again"))
     assert np.array_equal(picture(server, fresh), good)
+
+
+SWEPT = {
+    "class_type": "LEDITS_Sweep",
+    "inputs": {
+        "model": ["1", 0],
+        "inversion": ["6", 0],
+        "concepts": ["8", 0],
+        "vae": ["1", 2],
+        "concept": 0,
+        "rows": "threshold",
+        "row_values": "0.8, 0.9",
+        "columns": "scale",
+        "column_values": "4, 7",
+    },
+}
+
+
+@pytest.mark.parametrize(("node", "before"), [("6", {"3", "4", "5"}), ("9", {"6", "7", "8"}), ("30", {"6", "7", "8"})])
+def test_what_was_done_before_an_interrupt_is_not_done_again(server, node, before):
+    graph = workflow(seed=40 + int(node))
+    if node == "30":
+        del graph["9"], graph["10"], graph["11"], graph["12"], graph["13"], graph["14"], graph["15"]
+        graph["30"] = SWEPT
+    interrupted(server, node, graph)
+    executed = set(server.run(graph)["executed"])
+    assert node in executed
+    assert not executed & before
 
 
 def test_an_inversion_saved_by_one_prompt_is_loaded_by_the_next(server):
