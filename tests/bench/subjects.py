@@ -138,8 +138,7 @@ def sdxl(size: int, dtype: torch.dtype = torch.float32) -> Subject:
 
 
 SUBJECTS: dict[str, Callable[[], Subject]] = {
-    "small 256": functools.partial(small, 256),
-    "small 2048": functools.partial(small, 2048),
+    **{f"small {size}": functools.partial(small, size) for size in (256, 512, 1024, 2048)},
     "SD 1.5 256": functools.partial(sd15, 256),
     "SD 1.5 512": functools.partial(sd15, 512),
     "SD 1.5 512 fp16": functools.partial(sd15, 512, torch.float16),

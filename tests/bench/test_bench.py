@@ -6,8 +6,9 @@ import pytest
 
 from bench import report
 from bench.jobs import TEXTS, Bare, Diffusers, Ours
-from bench.plan import QUICK, Plan, Times
+from bench.plan import CARD, FULL, QUICK, Plan, Times
 from bench.run import Parts
+from bench.subjects import SUBJECTS
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,12 @@ def test_what_was_measured_is_not_measured_again(tmp_path):
     assert parts.get("import", lambda: {"import_s": 1.0}) == {"import_s": 1.0}
     assert parts.get("import", lambda: pytest.fail("measured again")) == {"import_s": 1.0}
     assert other.get("import", lambda: {"import_s": 2.0}) == {"import_s": 2.0}
+
+
+@pytest.mark.parametrize("plan", [FULL, QUICK, CARD], ids=["full", "quick", "card"])
+def test_what_is_planned_is_there(plan):
+    assert {one.subject for one in (*plan.times, *plan.memory)} <= set(SUBJECTS)
+    assert plan.headline in {times.subject for times in plan.times}
 
 
 def test_a_plan_reaches_its_process():
