@@ -66,9 +66,9 @@ WHOLE_JOB = ("inversion", "edit_1")
 
 FULL = Plan(
     (
-        Times("small 256", 20, 2, ((SHORT, 5, 150), (("sweep_9",), 5, 110)), (5, 10, 20, 40)),
+        Times("small 256", 20, 2, ((SHORT, 5, 150), (("sweep_9",), 5, 70)), (5, 10, 20, 40)),
         Times("small 512", 4, 0, ((WHOLE_JOB, 5, 30),)),
-        Times("small 1024", 2, 0, ((WHOLE_JOB, 5, 70),)),
+        Times("small 1024", 3, 0, ((WHOLE_JOB, 5, 70),)),
         Times("SD 1.5 256", 1, 0, ((WHOLE_JOB, 5, 150), (("edit_2", "edit_4", "edit_8"), 5, 300))),
         Times("SD 1.5 512", 1, 0, ((WHOLE_JOB, 5, 600),)),
     ),

@@ -11,7 +11,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot
 
-from .report import by_size
+from .report import by_size, steps_of
 
 COLOURS = {"ours": "#d1495b", "bare": "#8d99ae", "diffusers": "#30638e"}
 NAMES = {"ours": "ours", "bare": "the bare network calls", "diffusers": "diffusers"}
@@ -20,7 +20,7 @@ NAMES = {"ours": "ours", "bare": "the bare network calls", "diffusers": "diffuse
 def draw(result: dict[str, Any], path: Path) -> None:
     """A panel for each network with edits of several concepts, one for each with jobs of several lengths, one for pictures of several sizes."""
     timed = {name: one for name, one in result["networks"].items() if "rows" in one}
-    panels = [(f"{name}, {one['steps']} steps: one edit", "active concepts", _by_concepts(one)) for name, one in timed.items()]
+    panels = [(f"{name}, {steps_of(one)}: one edit", "active concepts", _by_concepts(one)) for name, one in timed.items()]
     panels += [(f"{name}: inversion and one edit", "steps", one.get("by_steps", {})) for name, one in timed.items()]
     panels = [panel for panel in panels if len(panel[2]) > 1]
     sizes = by_size(result)

@@ -93,11 +93,15 @@ def _timed(result: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [(name, one) for name, one in result["networks"].items() if "rows" in one]
 
 
+def steps_of(one: dict[str, Any]) -> str:
+    return "1 step" if one["steps"] == 1 else f"{one['steps']} steps"
+
+
 def table(name: str, one: dict[str, Any]) -> str:
     """One subject's times as a Markdown table."""
     head = ["", "ours", "bare calls", "ours / bare", "diffusers", "diffusers / ours", "calls (rows)", "diffusers' calls (rows)", "spread"]
     lines = [
-        f"**{name}**, {one['steps']} step{'s' if one['steps'] > 1 else ''}, concepts from step {one['warmup']}",
+        f"**{name}**, {steps_of(one)}, concepts from step {one['warmup']}",
         "",
         _line(head),
         _line(["---"] * len(head)),

@@ -238,13 +238,17 @@ def test_memory_is_what_was_measured():
 
 def test_what_is_said_of_speed_is_what_was_measured():
     measured = speed()
-    large, small = (measured["networks"][f"SD 1.5 {size}"] for size in (512, 256))
+    large, middle = (measured["networks"][f"SD 1.5 {size}"] for size in (512, 256))
     readme, page = text_of(README), text_of(MEASUREMENTS)
-    assert f"the whole job {large['speedup_vs_diffusers']:.1f} times as fast" in readme
-    assert f"the same photo {large['second_edit_vs_diffusers']:.1f} times (at 256 pixels both" in readme
-    assert f"{small['speedup_vs_diffusers']:.1f}" == f"{small['second_edit_vs_diffusers']:.1f}" == "1.1"
+    again = [f"{measured['networks'][f'small {size}']['second_edit_vs_diffusers']:.1f}" for size in (256, 512, 1024)]
+    assert f"the whole job is {large['speedup_vs_diffusers']:.1f} times as fast" in readme
+    assert f"the same photo {large['second_edit_vs_diffusers']:.1f} times (at 256 pixels both 1.1)" in readme
+    assert f"{middle['speedup_vs_diffusers']:.1f}" == f"{middle['second_edit_vs_diffusers']:.1f}" == "1.1"
+    assert f"{again[0]} times as fast at 256 pixels, {again[1]} times at 512 and {again[2]} times at 1024" in readme
+    assert f"with the small checkpoint {again[0]}, {again[1]} and {again[2]} times at 256, 512 and 1024" in page
+    assert f"it would be {large['second_edit_limit']:.2f} times at 512 pixels" in page
     assert f"{measured['overhead_ratio']:.3f} times the bare calls" in page
-    assert f"{measured['networks']['small 256']['rows']['edit_1']['overhead']:.3f} times with the small" in page
+    assert f"{measured['networks']['small 256']['rows']['edit_1']['overhead']:.3f} times with the small checkpoint" in page
     assert (
         f"takes {1000 * measured['import_s']:.0f} ms on top of ComfyUI, {1000 * measured['first_import_s']:.0f} ms the first time" in page
     )
