@@ -81,9 +81,9 @@ FULL = Plan(
 QUICK = Plan(
     (
         Times("small 256", 8, 2, ((SHORT, 3, 20), (("sweep_9",), 1, 10)), (4, 8)),
-        Times("SD 1.5 256", 1, 0, ((WHOLE_JOB, 3, 70),)),
+        Times("SD 1.5 256", 1, 0, ((WHOLE_JOB, 2, 50),)),
     ),
-    (Memory("SD 1.5 256"),),
+    (Memory("small 1024"),),
     "SD 1.5 256",
     False,
 )

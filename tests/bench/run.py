@@ -32,7 +32,7 @@ from bench.plan import CARD, FULL, QUICK, Plan
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HERE, FOLDER = CHECKOUT / "tests" / "bench", CHECKOUT / "output" / "bench"
-IMPORTS = 6
+IMPORTS = 4
 
 
 @dataclass(frozen=True)
