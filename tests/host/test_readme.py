@@ -242,8 +242,8 @@ def test_what_is_said_of_speed_is_what_was_measured():
     readme, page = text_of(README), text_of(MEASUREMENTS)
     again = [f"{measured['networks'][f'small {size}']['second_edit_vs_diffusers']:.1f}" for size in (256, 512, 1024)]
     assert f"the whole job is {large['speedup_vs_diffusers']:.1f} times as fast" in readme
-    assert f"the same photo {large['second_edit_vs_diffusers']:.1f} times (at 256 pixels both 1.1)" in readme
-    assert f"{middle['speedup_vs_diffusers']:.1f}" == f"{middle['second_edit_vs_diffusers']:.1f}" == "1.1"
+    assert f"the same photo {large['second_edit_vs_diffusers']:.1f} times" in readme
+    assert f"(at 256 pixels {middle['speedup_vs_diffusers']:.1f} and {middle['second_edit_vs_diffusers']:.1f} times)" in readme
     assert f"{again[0]} times as fast at 256 pixels, {again[1]} times at 512 and {again[2]} times at 1024" in readme
     assert f"with the small checkpoint {again[0]}, {again[1]} and {again[2]} times at 256, 512 and 1024" in page
     assert f"it would be {large['second_edit_limit']:.2f} times at 512 pixels" in page
