@@ -1,4 +1,4 @@
-"""Recording cross-attention: which layers, which rows, and the running sum over layers and heads (LEDITS++, section 3.3)."""
+"""Recording cross-attention: which layers, which rows, and the means over layers, heads and steps (LEDITS++, section 3.3)."""
 
 from __future__ import annotations
 
@@ -126,17 +126,23 @@ def weighted_mean(maps: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
 
 @dataclass
 class RunningMean:
-    """The mean of values that come one after the other, of which the sum alone is kept."""
+    """The mean of values that come one after the other, of which the sum alone is kept: A over layers and heads, and A over steps.
+
+    Attributes:
+        total: the sum so far, of any one shape, float32; 0 before the first.
+        count: how many values are in it.
+    """
 
     total: Tensor = field(default_factory=lambda: torch.zeros(()))
     count: int = 0
 
     def add(self, total: Tensor, count: int = 1) -> None:
-        """Adds so many values at once, given their sum."""
+        """Adds so many values at once, given their sum: a layer's probabilities summed over its heads, or the maps of one step."""
         self.total = self.total + total
         self.count += count
 
     def mean(self) -> Tensor:
+        """The mean of all values, in their shape; there must be one."""
         assert self.count, "nothing was recorded"
         return self.total / self.count
 

@@ -9,6 +9,7 @@ Group = tuple[tuple[str, ...], int, float]
 """Rows that are measured in turn, how many rounds of them at most, and the seconds that they may take together."""
 
 EDITS = ("edit_1", "edit_2", "edit_4", "edit_8")
+WHOLE_JOB = ("inversion", "edit_1")
 SHORT = ("inversion", *EDITS, "edit_again", "capture", "mask_extraction")
 
 
@@ -61,8 +62,6 @@ class Plan:
     headline: str
     demo: bool
 
-
-WHOLE_JOB = ("inversion", "edit_1")
 
 FULL = Plan(
     (

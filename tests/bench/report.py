@@ -62,10 +62,10 @@ def _whole_job(one: dict[str, Any]) -> dict[str, Any]:
     one of one row for every step of the inversion, and of two for every step of the edit. The limit: our calls with nothing around them.
     """
     inversion, edit = one["rows"]["inversion"], one["rows"]["edit_1"]
+    with_two = edit["rows"] - edit["calls"]
     single, second = {}, {}
     for who in ("ours", "bare"):
         single[who] = inversion[f"{who}_s"] / inversion["calls"]
-        with_two = edit["rows"] - edit["calls"]
         double = (edit[f"{who}_s"] - single[who] * (edit["calls"] - with_two)) / with_two
         second[who] = single[who] + (DEFAULT_STEPS - DEFAULT_WARMUP - 1) * double
     single["diffusers"] = inversion["diffusers_s"] / inversion["calls_diffusers"]
@@ -94,6 +94,7 @@ def _timed(result: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def steps_of(one: dict[str, Any]) -> str:
+    """How many steps a subject's jobs have, in words."""
     return "1 step" if one["steps"] == 1 else f"{one['steps']} steps"
 
 

@@ -1,8 +1,8 @@
 """`make bench`: speed and memory, ours beside diffusers' pipeline and beside the bare network calls; python tests/bench/run.py [--quick]
 
-Writes bench/speed.json, a table and a plot beside it. Every subject is measured in a process of its own, times with one thread and memory with
-all; what was measured is kept under output/bench until the run is finished, so that one that was stopped goes on where it was. Begun again, a finished run measures
-everything anew. --quick measures less and keeps its figures under output/bench.
+Writes bench/speed.json, a table and a plot beside it. Every subject is measured in a process of its own, times with one thread and memory
+with all; what was measured is kept under output/bench until the run is finished, so that one that was stopped goes on where it was. Begun
+again, a finished run measures everything anew. --quick measures less and keeps its figures under output/bench.
 """
 
 from __future__ import annotations

@@ -48,14 +48,16 @@ def test_the_captured_maps_are_the_networks_own(model, encode, clip):
 
 
 def test_branches_are_told_apart(model, encode, clip):
-    """At the first state, which is the same whatever is asked."""
     patched, store = run("LEDITS_AttentionStore", model=model)
-    result = sample(patched, encode, steps=1)
+    result = sample(patched, encode)
     positive = run("LEDITS_CaptureAttention", store=store, latent=result, clip=clip, text="a red circle and a blue square")[0].prompts[0]
     negative = run("LEDITS_CaptureAttention", store=store, latent=result, clip=clip, text="a green square", branch="negative")[0].prompts[0]
     assert positive.words == ("a", "red", "circle", "and", "a", "blue", "square")
     assert negative.words == ("a", "green", "square")
-    assert positive.steps == negative.steps == 1
+    assert positive.steps == negative.steps == 4
+    # Map by map at the first state, which is the same whatever is asked.
+    result = sample(patched, encode, steps=1)
+    negative = run("LEDITS_CaptureAttention", store=store, latent=result, clip=clip, text="a green square", branch="negative")[0].prompts[0]
     swapped, other_store = run("LEDITS_AttentionStore", model=model)
     result = sample(swapped, encode, positive="a green square", negative="a red circle and a blue square", cfg=1.0, steps=1)
     alone = run("LEDITS_CaptureAttention", store=other_store, latent=result, clip=clip, text="a green square")[0].prompts[0]

@@ -145,7 +145,7 @@ def test_what_is_kept_of_sdxl_is_a_small_map_for_each_word(part, steps):
 
 
 @pytest.mark.parametrize("steps", [2, 9])
-def test_what_a_store_keeps_of_a_sampler_does_not_grow_with_its_steps(model, encode, latent, part, steps):
+def test_what_a_store_keeps_of_a_sampler_does_not_grow_with_its_steps(model, encode, latent, steps):
     import nodes
 
     listening, store = run("LEDITS_AttentionStore", model=model)

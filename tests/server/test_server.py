@@ -11,7 +11,7 @@ import pytest
 from comfy_server import CHECKOUT, ComfyServer, Interrupted, NodeFailed, PromptRefused
 from PIL import Image
 
-WORKFLOW = json.loads((CHECKOUT / "workflows" / "api" / "edit.json").read_text())
+WORKFLOW, SWEEP = (json.loads((CHECKOUT / "workflows" / "api" / f"{name}.json").read_text()) for name in ("edit", "sweep"))
 NODE_IDS = [
     "LEDITS_Schedule", "LEDITS_Invert", "LEDITS_Concept", "LEDITS_AttentionStore", "LEDITS_CaptureAttention", "LEDITS_ProbeAttention",
     "LEDITS_ExtractMask", "LEDITS_MaskedGuider", "LEDITS_ReplaySampler", "LEDITS_Edit", "LEDITS_Heatmap",
@@ -27,9 +27,9 @@ def server(tmp_path_factory):
         yield running
 
 
-def workflow(seed=0, steps=6, **changes):
-    """The shipped workflow with few steps; changes are given as node__input=value."""
-    graph = copy.deepcopy(WORKFLOW)
+def workflow(seed=0, steps=6, shipped=WORKFLOW, **changes):
+    """A shipped workflow with few steps; changes are given as node__input=value."""
+    graph = copy.deepcopy(shipped)
     graph["5"]["inputs"]["steps"] = steps
     graph["6"]["inputs"]["seed"] = seed
     for place, value in changes.items():
@@ -140,28 +140,13 @@ def test_interrupting_stops_the_run_and_the_next_one_is_right(server, node):
     assert np.array_equal(picture(server, fresh), good)
 
 
-SWEPT = {
-    "class_type": "LEDITS_Sweep",
-    "inputs": {
-        "model": ["1", 0],
-        "inversion": ["6", 0],
-        "concepts": ["8", 0],
-        "vae": ["1", 2],
-        "concept": 0,
-        "rows": "threshold",
-        "row_values": "0.8, 0.9",
-        "columns": "scale",
-        "column_values": "4, 7",
-    },
-}
-
-
-@pytest.mark.parametrize(("node", "before"), [("6", {"3", "4", "5"}), ("9", {"6", "7", "8"}), ("30", {"6", "7", "8"})])
-def test_what_was_done_before_an_interrupt_is_not_done_again(server, node, before):
-    graph = workflow(seed=40 + int(node))
-    if node == "30":
-        del graph["9"], graph["10"], graph["11"], graph["12"], graph["13"], graph["14"], graph["15"]
-        graph["30"] = SWEPT
+@pytest.mark.parametrize(
+    ("shipped", "node", "before"),
+    [(WORKFLOW, "6", {"3", "4", "5"}), (WORKFLOW, "9", {"6", "7", "8"}), (SWEEP, "9", {"6", "8", "20"})],
+    ids=["inversion", "edit", "sweep"],
+)
+def test_what_was_done_before_an_interrupt_is_not_done_again(server, shipped, node, before):
+    graph = workflow(seed=40 + len(shipped) + int(node), shipped=shipped)
     interrupted(server, node, graph)
     executed = set(server.run(graph)["executed"])
     assert node in executed
