@@ -2,100 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .solver import NoiseLevel, solver_mean
+from .solver import NoiseKind, NoiseLevel, solver_mean
 
 Denoiser = Callable[[Tensor, int], Tensor]
-"""Takes a state and the step's number, gives the denoised prediction. Same shape, float32."""
+"""Takes a state and the number of the step, returns the denoised prediction. Same shape, float32."""
 
-JointDenoiser = Callable[[Tensor, int, list[int]], list[tuple[Tensor, list[int]]]]
-"""Takes a state, the step's number and the runs that are in this state; gives their predictions, equal ones once."""
-
-StepReport = Callable[[int, Tensor, Tensor], None]
+StepCallback = Callable[[int, Tensor, Tensor], None]
 """Called after each step with its number, the prediction and the state."""
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """A walk from noise to one batch of pictures that the same denoiser follows exactly.
+    """A trajectory from noise to one batch of images that the same denoiser follows exactly.
 
     Attributes:
-        original: [B, C, H, W] the clean latents, float32.
+        x0: [B, C, H, W] the clean latents, float32.
         sigmas: [N + 1] noise levels, falling.
-        flow: whether the levels are those of a flow model.
-        start: [B, C, H, W] the state at the first level.
+        noise: how the model mixes image and noise at these levels.
+        x_T: [B, C, H, W] the state at the first level.
         denoised: [N, B, C, H, W] the base prediction D at every level.
-        corrections: [N, B, C, H, W] delta: what the solver's mean lacks to land on the next state.
+        noise_maps: [N, B, C, H, W] delta = x_{i+1} - mu_i: what the solver's mean lacks to land on the next state. In the paper's
+            equation 3 this is delta_i = c_i z_i, with c_i the standard deviation of the step's noise and z_i its noise map (`zs` in
+            diffusers). delta stays finite at sigma 0, where z does not exist.
     """
 
-    original: Tensor
+    x0: Tensor
     sigmas: Tensor
-    flow: bool
-    start: Tensor
+    noise: NoiseKind
+    x_T: Tensor
     denoised: Tensor
-    corrections: Tensor
+    noise_maps: Tensor
 
     @property
     def steps(self) -> int:
-        return len(self.corrections)
+        return len(self.noise_maps)
 
 
-def noise_levels(sigmas: Tensor, flow: bool) -> list[NoiseLevel]:
-    return [NoiseLevel.of(sigma, flow) for sigma in sigmas.double().tolist()]
+def add_noise(x0: Tensor, levels: list[NoiseLevel], seed: int) -> Tensor:
+    """x_i = alpha_i x0 + sigma_i eps_i, each level with noise of its own; [levels, B, C, H, W].
 
-
-def noised_path(x0: Tensor, levels: list[NoiseLevel], seed: int) -> Tensor:
-    """x_i = alpha_i x0 + sigma_i eps_i, each level noised on its own; [levels, B, C, H, W].
-
-    The noise is drawn on the CPU in float32, from the lowest level to the highest, once for all pictures of the batch:
-    a picture gets the same noise on every device, alone or among others.
+    The noise is drawn on the CPU in float32, from the lowest level to the highest, once for all images of the batch:
+    an image gets the same noise on every device, alone or among others.
     """
     generator = torch.Generator().manual_seed(seed)
-    path = x0.new_empty((len(levels), *x0.shape))
+    states = x0.new_empty((len(levels), *x0.shape))
     for i in reversed(range(len(levels))):
         noise = torch.randn((1, *x0.shape[1:]), generator=generator).to(x0.device)
-        path[i] = levels[i].alpha * x0 + levels[i].sigma * noise
-    return path
+        states[i] = levels[i].alpha * x0 + levels[i].sigma * noise
+    return states
 
 
-def invert(x0: Tensor, sigmas: Tensor, denoise: Denoiser, *, flow: bool, seed: int, report: StepReport | None = None) -> Inversion:
-    """Finds the corrections that make the solver pass through independently noised states of x0.
+def invert(
+    x0: Tensor, sigmas: Tensor, denoise: Denoiser, *, noise: NoiseKind, seed: int, callback: StepCallback | None = None
+) -> Inversion:
+    """Finds the noise maps with which the solver passes through independently noised states of x0.
 
-    One call of `denoise` a step. After each step the walk goes on from mu + delta as rounded, which is what a replay will see.
+    One call of `denoise` a step. The next step starts from mu + delta as rounded, which is what a replay will see.
 
     Args:
         x0: [B, C, H, W] clean latents, float32.
-        sigmas: [N + 1] falling noise levels. The walk ends at the picture without noise, alpha x0, whatever the last one is.
+        sigmas: [N + 1] falling noise levels. The trajectory ends at the image without noise, alpha x0, whatever the last one is.
     """
-    levels = noise_levels(sigmas, flow)
-    path = [*noised_path(x0, levels[:-1], seed), levels[-1].alpha * x0]
-    start = x = path[0].clone()
-    denoised, corrections = x0.new_empty((len(levels) - 1, *x0.shape)), x0.new_empty((len(levels) - 1, *x0.shape))
+    levels = noise.levels(sigmas)
+    states = [*add_noise(x0, levels[:-1], seed), levels[-1].alpha * x0]
+    x_T = x = states[0].clone()
+    denoised, noise_maps = x0.new_empty((len(levels) - 1, *x0.shape)), x0.new_empty((len(levels) - 1, *x0.shape))
     for i in range(len(levels) - 1):
         denoised[i] = denoise(x, i)
-        mean = solver_mean(x, levels[i], levels[i + 1], denoised[i], _earlier(levels, denoised, i))
-        corrections[i] = path[i + 1] - mean
-        x = mean + corrections[i]
-        if report is not None:
-            report(i, denoised[i], x)
-    return Inversion(x0, sigmas.cpu(), flow, start, denoised, corrections)
+        mean = solver_mean(x, levels[i], levels[i + 1], denoised[i], _previous(levels, denoised, i))
+        noise_maps[i] = states[i + 1] - mean
+        x = mean + noise_maps[i]
+        if callback is not None:
+            callback(i, denoised[i], x)
+    return Inversion(x0, sigmas.cpu(), noise, x_T, denoised, noise_maps)
 
 
-def path(inversion: Inversion) -> Iterator[Tensor]:
+def trajectory(inversion: Inversion) -> Iterator[Tensor]:
     """The inversion's own states from the first level to the last, without calling a network."""
-    levels = noise_levels(inversion.sigmas, inversion.flow)
-    x = inversion.start
+    levels = inversion.noise.levels(inversion.sigmas)
+    x = inversion.x_T
     yield x
     for i in range(inversion.steps):
-        x = (
-            solver_mean(x, levels[i], levels[i + 1], inversion.denoised[i], _earlier(levels, inversion.denoised, i))
-            + inversion.corrections[i]
-        )
+        previous = _previous(levels, inversion.denoised, i)
+        x = solver_mean(x, levels[i], levels[i + 1], inversion.denoised[i], previous) + inversion.noise_maps[i]
         yield x
 
 
@@ -104,75 +99,36 @@ def replay(
     denoise: Denoiser,
     *,
     first: int = 0,
-    keep: Callable[[int], Tensor] | None = None,
-    report: StepReport | None = None,
+    denoise_mask: Callable[[int], Tensor] | None = None,
+    callback: StepCallback | None = None,
 ) -> Tensor:
-    """Walks the path again with another denoiser: x_{i+1} = mu_i(D') + delta_i. With the inversion's own D it ends where it did.
+    """Follows the trajectory with another denoiser: x_{i+1} = mu_i(D') + delta_i. With the inversion's own D it ends where it did.
 
     Args:
         denoise: the guided prediction D'.
-        first: steps before this one follow the inversion and call nothing.
-        keep: gives for each step [B, 1, H, W] or broadcastable, 1 where the walk may leave the inversion's path, 0 where it may not.
+        first: steps before this one keep to the inversion and call nothing.
+        denoise_mask: returns for each step [B, 1, H, W] or broadcastable, 1 where the state may leave the trajectory, 0 where it may not.
 
     Returns:
         [B, C, H, W] the last state.
     """
-    return replay_together(inversion, lambda x, step, runs: [(denoise(x, step), runs)], [first], keep=keep, report=report)[0]
+    levels = inversion.noise.levels(inversion.sigmas)
+    own_states = trajectory(inversion)
+    x = next(own_states)
+    previous: tuple[NoiseLevel, Tensor] | None = None
+    for i, own in enumerate(own_states):
+        if i < first:
+            denoised, x = inversion.denoised[i], own
+        else:
+            denoised = denoise(x, i)
+            x = solver_mean(x, levels[i], levels[i + 1], denoised, previous) + inversion.noise_maps[i]
+            if denoise_mask is not None:
+                x = torch.lerp(own, x, denoise_mask(min(i + 1, inversion.steps - 1)))
+        previous = levels[i], denoised
+        if callback is not None:
+            callback(i, denoised, x)
+    return x
 
 
-def replay_together(
-    inversion: Inversion,
-    denoise: JointDenoiser,
-    first: Sequence[int],
-    *,
-    keep: Callable[[int], Tensor] | None = None,
-    report: StepReport | None = None,
-) -> list[Tensor]:
-    """Several replays side by side, which share what they have in common: runs in the same state are predicted together.
-
-    Args:
-        denoise: the guided predictions, each with the runs that it is for.
-        first: for each run, the step before which it follows the inversion.
-        keep: as in `replay`.
-        report: called at each step for each run, counted through: step 0 of every run, step 1 of every run, and so on.
-
-    Returns:
-        The last state of each run.
-    """
-    levels = noise_levels(inversion.sigmas, inversion.flow)
-    strands: list[_Strand] = []
-    for i, own in enumerate(path(inversion)):
-        if keep is not None:
-            strands = [replace(strand, x=torch.lerp(own, strand.x, keep(min(i, inversion.steps - 1)))) for strand in strands]
-        if i == inversion.steps:
-            break
-        beginning = [run for run, start in enumerate(first) if start == i]
-        if beginning:
-            strands.append(_Strand(own, beginning, _earlier(levels, inversion.denoised, i)))
-        shown = [(inversion.denoised[i], own)] * len(first)
-        following = []
-        for strand in strands:
-            for denoised, runs in denoise(strand.x, i, strand.runs):
-                mean = solver_mean(strand.x, levels[i], levels[i + 1], denoised, strand.earlier)
-                following.append(_Strand(mean + inversion.corrections[i], runs, (levels[i], denoised)))
-                for run in runs:
-                    shown[run] = denoised, following[-1].x
-        strands = following
-        if report is not None:
-            for run, (denoised, x) in enumerate(shown):
-                report(i * len(first) + run, denoised, x)
-    ends = {run: strand.x for strand in strands for run in strand.runs}
-    return [ends.get(run, own) for run in range(len(first))]
-
-
-@dataclass(frozen=True)
-class _Strand:
-    """Replays that are in the same state, and what the solver remembers of the step before."""
-
-    x: Tensor
-    runs: list[int]
-    earlier: tuple[NoiseLevel, Tensor] | None
-
-
-def _earlier(levels: list[NoiseLevel], denoised: Tensor, i: int) -> tuple[NoiseLevel, Tensor] | None:
+def _previous(levels: list[NoiseLevel], denoised: Tensor, i: int) -> tuple[NoiseLevel, Tensor] | None:
     return (levels[i - 1], denoised[i - 1]) if i else None

@@ -13,18 +13,29 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class NoiseLevel:
-    """x = alpha * x0 + sigma * noise.
-
-    ComfyUI divides the latents of eps- and v-models by alpha, so their alpha is 1 and their sigma is kappa; see `of`.
-    """
+    """x = alpha * x0 + sigma * noise."""
 
     alpha: float
     sigma: float
 
-    @classmethod
-    def of(cls, sigma: float, flow: bool) -> NoiseLevel:
-        """The level that ComfyUI calls `sigma`: alpha is 1 - sigma for flow models, else 1."""
-        return cls(1.0 - sigma if flow else 1.0, sigma)
+
+@dataclass(frozen=True)
+class NoiseKind:
+    """How a model mixes image and noise at the level that ComfyUI calls `sigma`.
+
+    Attributes:
+        flow: x = (1 - sigma) x0 + sigma noise. Otherwise x = x0 + sigma noise: ComfyUI divides the latents of eps- and v-models
+            by alpha, so that their alpha is 1 and their sigma is kappa.
+    """
+
+    flow: bool = False
+
+    def level(self, sigma: float) -> NoiseLevel:
+        return NoiseLevel(1.0 - sigma if self.flow else 1.0, sigma)
+
+    def levels(self, sigmas: Tensor) -> list[NoiseLevel]:
+        """The levels of a list of sigmas, [N]."""
+        return [self.level(sigma) for sigma in sigmas.double().tolist()]
 
 
 def half_log_snr(level: NoiseLevel) -> float:
@@ -34,29 +45,25 @@ def half_log_snr(level: NoiseLevel) -> float:
     return -math.inf if level.alpha == 0 else math.log(level.alpha / level.sigma)
 
 
-def solver_mean(x: Tensor, level: NoiseLevel, following: NoiseLevel, denoised: Tensor, earlier: tuple[NoiseLevel, Tensor] | None) -> Tensor:
-    """mu: where the step from `level` to `following` lands before any noise is added.
+def solver_mean(x: Tensor, level: NoiseLevel, next_level: NoiseLevel, denoised: Tensor, previous: tuple[NoiseLevel, Tensor] | None) -> Tensor:
+    """mu: where the step from `level` to `next_level` lands before any noise is added.
 
-    mu = (sigma_t / sigma_s) e^-h x + alpha_t (1 - e^-2h) [D + (h / 2 h0) (D - D_earlier)].
-    First order (no correction term) without an earlier step, when `following` is noise-free and after a pure-noise level.
+    mu = (sigma_t / sigma_s) e^-h x + alpha_t (1 - e^-2h) [D + (h / 2 h0) (D - D_previous)].
+    First order (no correction term) without a previous step, when `next_level` is noise-free and after a pure-noise level.
 
     Args:
         x: state at `level`, float32, any shape.
         denoised: D, the prediction of the clean latent at x.
-        earlier: the level before this one and its prediction; None at the first step.
+        previous: the level before this one and its prediction; None at the first step.
     """
-    h = half_log_snr(following) - half_log_snr(level)
+    h = half_log_snr(next_level) - half_log_snr(level)
     decay = math.exp(-h)
-    keep = following.sigma / level.sigma * decay
-    pull = following.alpha * (1 - decay * decay)
-    if earlier is None or math.isinf(h):
-        return keep * x + pull * denoised
-    h0 = half_log_snr(level) - half_log_snr(earlier[0])
+    coef_x = next_level.sigma / level.sigma * decay
+    coef_x0 = next_level.alpha * (1 - decay * decay)
+    if previous is None or math.isinf(h):
+        return coef_x * x + coef_x0 * denoised
+    previous_level, previous_denoised = previous
+    h0 = half_log_snr(level) - half_log_snr(previous_level)
     if math.isinf(h0):
-        return keep * x + pull * denoised
-    return keep * x + pull * (denoised + h / (2 * h0) * (denoised - earlier[1]))
-
-
-def step_noise(level: NoiseLevel, following: NoiseLevel) -> float:
-    """c: standard deviation of the noise that the step adds, sigma_t sqrt(1 - e^-2h)."""
-    return following.sigma * math.sqrt(-math.expm1(-2 * (half_log_snr(following) - half_log_snr(level)))) if following.sigma else 0.0
+        return coef_x * x + coef_x0 * denoised
+    return coef_x * x + coef_x0 * (denoised + h / (2 * h0) * (denoised - previous_denoised))

@@ -8,13 +8,11 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...ledits.attention_store import WordMaps
-from ...ledits.guidance import Edit
+from ...ledits.attention import WordMaps
+from ...ledits.guidance import EditSettings
 from ...ledits.inversion import Inversion
-from ...ledits.inversion_file import NetworkFingerprint
 from ...ledits.masks import OFFICIAL_SMOOTHING
-from ...ledits.tokens import Prompt, merge_words
-from .model import NetworkIdentity
+from ...ledits.prompt import Prompt, merge_words
 
 Conditioning = list[list[Any]]
 """ComfyUI's CONDITIONING: pairs of an encoding and its options."""
@@ -27,32 +25,54 @@ AttentionSocket = io.Custom("LEDITS_ATTENTION")
 
 @dataclass(frozen=True)
 class Base:
-    """The prediction that an inversion walks with and an edit starts from: D_empty + cfg (D_source - D_empty)."""
+    """The prediction that an inversion uses and an edit starts from: D_empty + cfg (D_source - D_empty)."""
 
     negative: Conditioning
     positive: Conditioning | None = None
     cfg: float = 1.0
 
+    def override(self, negative: Conditioning | None, positive: Conditioning | None, cfg: float) -> Base:
+        """This base with what a user connected instead; None and a cfg of 0 keep what is there."""
+        changes: dict[str, Any] = {"negative": negative, "positive": positive, "cfg": cfg or None}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        return replace(self, **changes) if changes else self
+
 
 @dataclass(frozen=True)
-class PictureInversion:
-    """LEDITS_INVERSION: the inversion of one LATENT and the base it replays with.
+class NetworkFingerprint:
+    """A network as another process can recognise it.
 
     Attributes:
-        network: the MODEL that made it; None when it comes from a file, where only the fingerprint is left.
+        family: which latents and prompts it understands, readable.
+        checkpoint: a hash of its weights; None where they could not be read.
+        changes: a hash of what is patched onto them; None where that cannot be compared between processes.
     """
 
-    walk: Inversion
+    family: str
+    checkpoint: str | None
+    changes: str | None
+
+
+@dataclass(frozen=True)
+class ImageInversion:
+    """LEDITS_INVERSION: the inversion of one LATENT, the base it replays with, and the network that made it.
+
+    Attributes:
+        latent: as it came in, in the range that other nodes work in; `trajectory.x0` is the same at the model's scale.
+        is_loaded: whether it comes from a file, perhaps made with another network.
+    """
+
+    trajectory: Inversion
     latent: dict[str, Any]
     base: Base
     seed: int
     fingerprint: NetworkFingerprint
-    network: NetworkIdentity | None = None
+    is_loaded: bool = False
 
 
 @dataclass(frozen=True)
 class Attention:
-    """LEDITS_ATTENTION: the word maps of one or more prompts over one batch of pictures of height x width pixels."""
+    """LEDITS_ATTENTION: the word maps of one or more prompts over one batch of images of height x width pixels."""
 
     prompts: tuple[WordMaps, ...]
     height: int
@@ -64,16 +84,16 @@ class Concept:
     """One entry of LEDITS_CONCEPTS.
 
     Attributes:
-        words: places of the words whose attention counts, in the prompt or, where there is such, in the text of `seen`.
-        seen: attention captured beforehand, of one text, that stands in for the edit's own.
+        words: indices of the words whose attention counts, in the prompt or, where there is one, in the text of `source_attention`.
+        source_attention: attention captured beforehand, of one text, used instead of the edit's own.
     """
 
-    edit: Edit
+    settings: EditSettings
     prompt: Prompt
     words: tuple[int, ...]
     conditioning: Conditioning
     mask: Tensor | None = None
-    seen: Attention | None = None
+    source_attention: Attention | None = None
     smoothing: float = OFFICIAL_SMOOTHING
 
     @property
@@ -81,14 +101,14 @@ class Concept:
         return self.prompt.text
 
     @property
-    def looks(self) -> bool:
+    def records_attention(self) -> bool:
         """Whether the edit must record this concept's attention."""
-        return self.edit.needs_attention and self.seen is None
+        return self.settings.needs_attention and self.source_attention is None
 
     @property
-    def seen_map(self) -> Tensor | None:
+    def source_map(self) -> Tensor | None:
         """The captured map of its words, [B or 1, h, w]."""
-        return None if self.seen is None else merge_words(self.seen.prompts[0].mean(), self.words)
+        return None if self.source_attention is None else merge_words(self.source_attention.prompts[0].mean(), self.words)
 
 
 @dataclass
@@ -99,17 +119,5 @@ class EditRecord:
     masks: list[Tensor | None] = field(default_factory=list)
 
     @classmethod
-    def of(cls, concepts: tuple[Concept, ...]) -> EditRecord:
+    def from_concepts(cls, concepts: tuple[Concept, ...]) -> EditRecord:
         return cls([WordMaps(concept.text, concept.prompt.words) for concept in concepts], [None] * len(concepts))
-
-
-def overridden(base: Base, negative: Conditioning | None, positive: Conditioning | None, cfg: float) -> Base:
-    """The inversion's base with what a user connected instead; cfg 0 keeps the inversion's."""
-    changes: dict[str, Any] = {}
-    if negative is not None:
-        changes["negative"] = negative
-    if positive is not None:
-        changes["positive"] = positive
-    if cfg > 0:
-        changes["cfg"] = cfg
-    return replace(base, **changes) if changes else base
