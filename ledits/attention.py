@@ -1,4 +1,4 @@
-"""Recording cross-attention: which layers, which rows, and the means over layers, heads and steps (LEDITS++, section 3.3)."""
+"""Cross-attention maps: probabilities of one layer, and their means over layers, heads and steps (LEDITS++, section 3.3)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class StoreSettings:
     """Which layers are recorded.
 
     Attributes:
-        resolution: cells along the shorter side of the maps; 0 takes a quarter of the latent on each side.
+        resolution: pixels along the shorter side of the maps; 0 takes a quarter of the latent on each side.
         up, down, mid: parts of the UNet. The middle block is left out by position: in SDXL its size is the wanted one too.
         average_steps: masks use the mean over the steps so far instead of the current step's map.
     """
@@ -26,16 +26,12 @@ class StoreSettings:
     mid: bool = False
     average_steps: bool = False
 
-    def records(self, part: str) -> bool:
-        """Whether blocks of this part of the UNet ("input", "middle" or "output") are recorded."""
-        return {"input": self.down, "middle": self.mid, "output": self.up}.get(part, False)
 
-
-def halvings(height: int, width: int, resolution: int = 0) -> int:
-    """How often the network halves a latent of height x width cells on the way to the recorded layers.
+def downsampling_steps(height: int, width: int, resolution: int = 0) -> int:
+    """How often a UNet halves a latent of height x width on the way to the recorded layers.
 
     Raises:
-        ValueError: no halving of the latent has `resolution` cells along its shorter side.
+        ValueError: no halving of the latent has `resolution` pixels along its shorter side.
     """
     sizes = [min(height, width)]
     while sizes[-1] > 1:
@@ -45,19 +41,14 @@ def halvings(height: int, width: int, resolution: int = 0) -> int:
     if resolution in sizes:
         return sizes.index(resolution)
     choices = ", ".join(map(str, sizes))
-    raise ValueError(f"resolution is {resolution}, but maps of this {width}x{height} latent can have {choices} cells on the shorter side")
+    raise ValueError(f"is {resolution}, but maps of this {width}x{height} latent can have a shorter side of {choices}")
 
 
-def halved(height: int, width: int, times: int) -> tuple[int, int]:
-    """Rows and columns of a latent halved so often, as stride-2 convolutions do, rounding up."""
-    for _ in range(times):
+def downsampled_size(height: int, width: int, steps: int) -> tuple[int, int]:
+    """Size of a latent after so many stride-2 convolutions, which round up."""
+    for _ in range(steps):
         height, width = -(-height // 2), -(-width // 2)
     return height, width
-
-
-def map_size(height: int, width: int, resolution: int = 0) -> tuple[int, int]:
-    """Rows and columns of the maps of a latent; see `halvings`."""
-    return halved(height, width, halvings(height, width, resolution))
 
 
 def cross_attention_probabilities(query: Tensor, key: Tensor, heads: int) -> Tensor:
@@ -77,43 +68,43 @@ def cross_attention_probabilities(query: Tensor, key: Tensor, heads: int) -> Ten
     return total
 
 
-def fold_back(maps: Tensor, length: int) -> Tensor:
-    """Sums the copies of each token where a context was repeated to a common length with longer ones: [..., n * length] to [..., length].
+def merge_repeated_context(maps: Tensor, length: int) -> Tensor:
+    """Sums the copies of each token where a context was repeated to the length of a longer one: [..., n * length] to [..., length].
 
     Raises:
-        ValueError: the maps' columns are no multiple of the prompt's.
+        ValueError: the number of tokens is not a multiple of the prompt's.
     """
-    columns = maps.shape[-1]
-    if columns % length:
+    tokens = maps.shape[-1]
+    if tokens % length:
         raise ValueError(
-            f"the attention has {columns} columns, which is no multiple of the prompt's {length} tokens: "
+            f"the attention has {tokens} tokens, which is not a multiple of the prompt's {length}: "
             "another node adds tokens of its own to the prompt, so its words cannot be told apart"
         )
-    return maps.reshape(*maps.shape[:-1], columns // length, length).sum(-2)
+    return maps.reshape(*maps.shape[:-1], tokens // length, length).sum(-2)
 
 
-def on_the_picture(maps: Tensor, area: Sequence[int], height: int, width: int, size: tuple[int, int]) -> Tensor:
-    """Maps of an area that was predicted alone, on the map of the whole picture and 0 around it.
+def paste_area(maps: Tensor, area: Sequence[int], height: int, width: int, size: tuple[int, int]) -> Tensor:
+    """Maps of an area that was predicted alone, pasted into the map of the whole image; 0 around it.
 
     Args:
         maps: [B, h, w, words] of the area.
-        area: its height, width, top and left in cells of the latent, which has height x width.
-        size: rows and columns of the whole picture's maps.
+        area: its height, width, top and left in a latent of height x width.
+        size: of the whole image's maps.
 
     Returns:
         [B, *size, words].
     """
-    rows, columns, top, left = area
-    place = (..., slice(top, top + rows), slice(left, left + columns))
+    area_height, area_width, top, left = area
+    index = (..., slice(top, top + area_height), slice(left, left + area_width))
     inside, canvas = maps.new_zeros(1, 1, height, width), maps.new_zeros(maps.shape[0], maps.shape[-1], height, width)
-    inside[place] = 1
-    canvas[place] = F.interpolate(maps.movedim(-1, 1), size=tuple(canvas[place].shape[-2:]), mode="nearest")
+    inside[index] = 1
+    canvas[index] = F.interpolate(maps.movedim(-1, 1), size=tuple(canvas[index].shape[-2:]), mode="nearest")
     inside, canvas = (F.interpolate(part, size=size, mode="area") for part in (inside, canvas))
     return (canvas / inside.clamp_min(torch.finfo(inside.dtype).tiny)).movedim(1, -1)
 
 
 def weighted_mean(maps: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """The maps of one prompt that was asked several times, each where it counts; 0 where none does.
+    """Weighted mean of the maps of one prompt's entries; 0 where none has weight.
 
     Args:
         maps: pairs of a weight, [B or 1, h or 1, w or 1, 1], and a map, [B, h, w, words].
@@ -126,10 +117,10 @@ def weighted_mean(maps: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
 
 @dataclass
 class RunningMean:
-    """The mean of values that come one after the other, of which the sum alone is kept: A over layers and heads, and A over steps.
+    """The mean of tensors of one shape that come one by one; only their sum is kept.
 
     Attributes:
-        total: the sum so far, of any one shape, float32; 0 before the first.
+        total: the sum so far, float32; 0 before the first.
         count: how many values are in it.
     """
 
@@ -137,7 +128,7 @@ class RunningMean:
     count: int = 0
 
     def add(self, total: Tensor, count: int = 1) -> None:
-        """Adds so many values at once, given their sum: a layer's probabilities summed over its heads, or the maps of one step."""
+        """Adds `count` values, given their sum: a layer's probabilities summed over its heads, or the maps of one step."""
         self.total = self.total + total
         self.count += count
 

@@ -16,14 +16,14 @@ MASK_MODES: tuple[MaskMode, ...] = ("intersect", "attention", "noise", "none")
 
 
 @dataclass(frozen=True)
-class Edit:
+class EditSettings:
     """How one concept acts.
 
     Attributes:
         add: add the concept, or remove it.
         scale: s, strength of the guidance.
-        threshold: lambda, about one minus the share of the picture to change.
-        mask_mode: which masks bound it.
+        threshold: lambda, about one minus the share of the image to change.
+        mask_mode: which masks limit it.
         warmup: first step that it acts in, counted from 0.
         cooldown: first step that it no longer acts in; 0 means it acts to the end.
     """
@@ -44,13 +44,13 @@ class Edit:
         return self.scale != 0 and step >= self.warmup and (self.cooldown == 0 or step < self.cooldown)
 
 
-def first_active_step(edits: Iterable[Edit], steps: int) -> int:
-    """The first step at which any of the edits acts; `steps` if none ever does."""
-    edits = list(edits)
-    return next((step for step in range(steps) if any(edit.is_active(step) for edit in edits)), steps)
+def first_active_step(concepts: Iterable[EditSettings], steps: int) -> int:
+    """The first step at which any of the concepts acts; `steps` if none ever does."""
+    concepts = list(concepts)
+    return next((step for step in range(steps) if any(concept.is_active(step) for concept in concepts)), steps)
 
 
-def concept_guidance(concept: Tensor, empty: Tensor, edit: Edit, user_mask: Tensor | None = None) -> Tensor:
+def concept_guidance(concept: Tensor, empty: Tensor, settings: EditSettings, user_mask: Tensor | None = None) -> Tensor:
     """G = d s (D_c - D_empty) U, [B, C, H, W].
 
     Differences of denoised predictions are -kappa times differences of noise predictions, so the formula and its masks are
@@ -60,32 +60,32 @@ def concept_guidance(concept: Tensor, empty: Tensor, edit: Edit, user_mask: Tens
         concept, empty: [B, C, H, W] denoised predictions with the concept's prompt and with the empty one.
         user_mask: [B or 1, 1, H, W] U in 0..1; None is 1 everywhere.
     """
-    guidance = (edit.scale if edit.add else -edit.scale) * (concept - empty)
+    guidance = (settings.scale if settings.add else -settings.scale) * (concept - empty)
     return guidance if user_mask is None else guidance * user_mask
 
 
-def guidance_mask(guidance: Tensor, edit: Edit, word_map: Tensor | None, smoothing: float = OFFICIAL_SMOOTHING) -> Tensor:
-    """M of the edit's mode: M1 M2, M1, M2 or 1; [B, 1, H, W] float32.
+def guidance_mask(guidance: Tensor, settings: EditSettings, word_map: Tensor | None, smoothing: float = OFFICIAL_SMOOTHING) -> Tensor:
+    """M of the concept's mask mode: M1 M2, M1, M2 or 1; [B, 1, H, W] float32.
 
     Args:
         guidance: [B, C, H, W] G.
-        word_map: [B, h, w] the concept's summed attention; needed where `edit.needs_attention`.
+        word_map: [B, h, w] the concept's summed attention; needed where `settings.needs_attention`.
 
     Raises:
         ValueError: the mode needs attention and there is none.
     """
     mask = torch.ones_like(guidance[:, :1])
-    if edit.mask_mode in ("intersect", "noise"):
-        mask = noise_mask(guidance, edit.threshold)
-    if edit.needs_attention:
+    if settings.mask_mode in ("intersect", "noise"):
+        mask = noise_mask(guidance, settings.threshold)
+    if settings.needs_attention:
         if word_map is None:
-            raise ValueError(f"mask mode {edit.mask_mode!r} needs the concept's attention map")
+            raise ValueError(f"mask mode {settings.mask_mode!r} needs the concept's attention map")
         height, width = guidance.shape[-2:]
-        mask = mask * attention_mask(word_map, edit.threshold, height, width, smoothing)
+        mask = mask * attention_mask(word_map, settings.threshold, height, width, smoothing)
     return mask
 
 
-def guided(base: Tensor, guidances: Iterable[Tensor], masks: Iterable[Tensor]) -> Tensor:
+def apply_guidance(base: Tensor, guidances: Iterable[Tensor], masks: Iterable[Tensor]) -> Tensor:
     """D' = D_base + sum over concepts of M_c G_c."""
     for guidance, mask in zip(guidances, masks, strict=True):
         base = base + mask * guidance

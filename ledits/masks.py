@@ -26,14 +26,14 @@ def smooth(maps: Tensor, sigma: float) -> Tensor:
 
     Args:
         maps: [..., h, w] float32.
-        sigma: in cells of the map; 0 leaves the maps as they are.
+        sigma: in pixels of the map; 0 leaves the maps as they are.
     """
     if sigma == 0:
         return maps
     h, w = maps.shape[-2:]
     kernel = gaussian_kernel(sigma).to(maps.device)
     radius = kernel.shape[0] // 2
-    # Mirroring needs radius < side; on smaller maps the border value stands in for what would lie beyond the mirror.
+    # Reflection needs radius < side; smaller maps repeat their border instead.
     flat = maps.reshape(-1, 1, h, w)
     mode = "reflect" if radius < min(h, w) else "replicate"
     padded = F.pad(flat, (radius, radius, radius, radius), mode=mode)
@@ -43,31 +43,31 @@ def smooth(maps: Tensor, sigma: float) -> Tensor:
 def above_quantile(maps: Tensor, quantile: float) -> Tensor:
     """[map >= theta] as 0 or 1, float32, same shape; theta is the quantile over each map by linear interpolation.
 
-    Without ties n - ceil(lambda (n - 1)) of n cells pass.
+    Without ties n - ceil(lambda (n - 1)) of n pixels pass.
 
     Args:
         maps: [..., h, w].
         quantile: lambda in 0..1, about one minus the share of the map that passes.
     """
     flat = maps.float().flatten(-2)
-    # No value lies between theta and the next one above it, so that one cuts the same cells. torch.quantile finds its rank in
-    # float32 instead, which loses a cell where lambda (n - 1) is whole and float32 makes it a little more, and takes at most 2^24 values.
+    # The next value at or above theta selects the same pixels. torch.quantile computes the rank in float32, which loses a pixel
+    # where lambda (n - 1) is whole and rounds up, and takes at most 2^24 values.
     rank = math.ceil(quantile * (flat.shape[-1] - 1) - 1e-6)
     cut = flat.sort(-1).values[..., rank]
     return (maps >= cut[..., None, None]).float()
 
 
-def upsample(masks: Tensor, height: int, width: int) -> Tensor:
-    """Nearest-neighbour resizing of [B, h, w] to [B, height, width]."""
+def resize_nearest(masks: Tensor, height: int, width: int) -> Tensor:
+    """[B, h, w] to [B, height, width] by nearest neighbours."""
     return F.interpolate(masks[:, None].float(), size=(height, width), mode="nearest")[:, 0]
 
 
-def resize(maps: Tensor, height: int, width: int) -> Tensor:
-    """Smooth resizing of [B, h, w] to [B, height, width], for looking at maps and for soft masks."""
+def resize_bilinear(maps: Tensor, height: int, width: int) -> Tensor:
+    """[B, h, w] to [B, height, width] without steps, for heatmaps and soft masks."""
     return F.interpolate(maps[:, None].float(), size=(height, width), mode="bilinear", align_corners=False)[:, 0]
 
 
-def unit_range(maps: Tensor) -> Tensor:
+def min_max_normalize(maps: Tensor) -> Tensor:
     """Each map stretched to 0..1; a flat map becomes 0."""
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
     return (maps - low) / (high - low).clamp_min(torch.finfo(maps.dtype).tiny)
@@ -76,8 +76,8 @@ def unit_range(maps: Tensor) -> Tensor:
 def noise_mask(guidance: Tensor, threshold: float) -> Tensor:
     """M2: where the concept's guidance is strong, [B, 1, H, W] of 0 and 1.
 
-    S = sum over channels of |G|, M2 = [S >= quantile(S, threshold)]. Cells without any guidance never pass, so that a user's
-    mask smaller than the threshold leaves room for bounds the result (the official code lets everything pass there).
+    S = sum over channels of |G|, M2 = [S >= quantile(S, threshold)]. Pixels without guidance never pass, so that the result
+    stays inside a user's mask that is smaller than 1 - threshold (the official code lets everything pass there).
 
     Args:
         guidance: [B, C, H, W] G, after scale and user mask.
@@ -87,10 +87,10 @@ def noise_mask(guidance: Tensor, threshold: float) -> Tensor:
 
 
 def attention_mask(word_map: Tensor, threshold: float, height: int, width: int, smoothing: float = OFFICIAL_SMOOTHING) -> Tensor:
-    """M1: where the concept's words look, [B, 1, H, W] of 0 and 1.
+    """M1: where the attention of the concept's words is strong, [B, 1, H, W] of 0 and 1.
 
     Args:
         word_map: [B, h, w] cross-attention probability summed over the concept's words.
-        height, width: the latent's size, to which the mask is brought by nearest upsampling.
+        height, width: the latent's size, to which the mask is resized by nearest neighbours.
     """
-    return upsample(above_quantile(smooth(word_map.float(), smoothing), threshold), height, width)[:, None]
+    return resize_nearest(above_quantile(smooth(word_map.float(), smoothing), threshold), height, width)[:, None]

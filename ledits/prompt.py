@@ -1,4 +1,4 @@
-"""Which columns of a cross-attention map belong to which words of the prompt."""
+"""Which tokens of a cross-attention map belong to which words of the prompt."""
 
 from __future__ import annotations
 
@@ -9,52 +9,48 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .attention_store import fold_back
-
-WORD_END = "</w>"
-"""CLIP's byte-pair vocabulary marks the last piece of a word so."""
+from .attention import merge_repeated_context
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt as the text encoder sees it.
+    """A prompt as the network reads it.
 
     Attributes:
         text: as typed.
         words: its words in order, without start, end and padding.
-        columns: for each word the places of its tokens in the text encoder's output.
-        length: columns of the text encoder's output: 77, or a multiple of it for long prompts.
+        token_indices: for each word the indices of its tokens in the encoding that the network reads.
+        length: tokens of that encoding: 77 or a multiple of it for CLIP; 0 where the text encoder is of an unknown kind, so that
+            nobody can tell which tokens are which words.
     """
 
     text: str
-    words: tuple[str, ...]
-    columns: tuple[tuple[int, ...], ...]
-    length: int
+    words: tuple[str, ...] = ()
+    token_indices: tuple[tuple[int, ...], ...] = ()
+    length: int = 0
 
 
-def prompt_of(text: str, pieces: Iterable[tuple[int, str]], length: int) -> Prompt:
-    """Joins the pieces of each word.
+def group_subwords(text: str, subwords: Iterable[tuple[int, str, bool]], length: int) -> Prompt:
+    """Joins the subwords of each word.
 
     Args:
-        pieces: column and vocabulary entry of every real token, in order.
+        subwords: of every real token, in order: its index, its letters, and whether it ends a word.
     """
     words: list[str] = []
-    columns: list[tuple[int, ...]] = []
-    inside = False
-    for column, piece in pieces:
-        name = piece.removesuffix(WORD_END)
-        if inside:
-            words[-1] += name
-            columns[-1] += (column,)
-        else:
-            words.append(name)
-            columns.append((column,))
-        inside = not piece.endswith(WORD_END)
-    return Prompt(text, tuple(words), tuple(columns), length)
+    indices: list[tuple[int, ...]] = []
+    begins_word = True
+    for index, letters, ends_word in subwords:
+        if begins_word:
+            words.append("")
+            indices.append(())
+        words[-1] += letters
+        indices[-1] += (index,)
+        begins_word = ends_word
+    return Prompt(text, tuple(words), tuple(indices), length)
 
 
-def positions_of(words: tuple[str, ...], wanted: str) -> tuple[int, ...]:
-    """Places of the wanted words among `words`; an empty request is all of them. Every occurrence counts, case does not.
+def find_words(words: tuple[str, ...], wanted: str) -> tuple[int, ...]:
+    """Indices of the wanted words among `words`; an empty request selects all. Every occurrence counts, case does not.
 
     Args:
         wanted: words separated by commas or spaces; one that the tokenizer splits, such as "t-shirt", is found as a whole.
@@ -67,36 +63,37 @@ def positions_of(words: tuple[str, ...], wanted: str) -> tuple[int, ...]:
     lowered = [word.lower() for word in words]
     found: set[int] = set()
     for word in re.split(r"[,\s]+", wanted.strip(", \t\n").lower()):
-        places = _occurrences(lowered, word)
-        if not places:
+        indices = _find_occurrences(lowered, word)
+        if not indices:
             raise ValueError(f"{word!r} is not a word of the prompt; its words are: {', '.join(words)}")
-        found |= places
+        found |= indices
     return tuple(sorted(found))
 
 
 def word_maps(maps: Tensor, prompt: Prompt) -> Tensor:
-    """Sums the columns of each word's tokens: [..., columns] to [..., words].
+    """Sums the maps of each word's tokens: [..., tokens] to [..., words].
 
     Raises:
-        ValueError: the columns are neither the prompt's nor whole repetitions of them.
+        ValueError: the tokens are neither the prompt's nor whole repetitions of them.
     """
-    maps = fold_back(maps, prompt.length)
-    return torch.stack([maps[..., list(columns)].sum(-1) for columns in prompt.columns], -1)
+    maps = merge_repeated_context(maps, prompt.length)
+    return torch.stack([maps[..., list(indices)].sum(-1) for indices in prompt.token_indices], -1)
 
 
-def merge_words(maps: Tensor, positions: tuple[int, ...]) -> Tensor:
+def merge_words(maps: Tensor, indices: tuple[int, ...]) -> Tensor:
     """Sum over the chosen words: [..., words] to [...]."""
-    return maps[..., list(positions)].sum(-1)
+    return maps[..., list(indices)].sum(-1)
 
 
-def _occurrences(words: list[str], wanted: str) -> set[int]:
-    places: set[int] = set()
+def _find_occurrences(words: list[str], wanted: str) -> set[int]:
+    """Indices of all runs of words that spell the wanted one."""
+    found: set[int] = set()
     for start in range(len(words)):
         joined = ""
         for end in range(start, len(words)):
             joined += words[end]
             if joined == wanted:
-                places.update(range(start, end + 1))
+                found.update(range(start, end + 1))
             if len(joined) >= len(wanted):
                 break
-    return places
+    return found

@@ -44,7 +44,7 @@ def sigmas(table: Tensor, steps: int, skip: float) -> Tensor:
 
 
 def check_falling(levels: Tensor) -> None:
-    """Refuses a list that the solver cannot walk: fewer than two entries, not finite, negative, or not strictly falling.
+    """Refuses a list that the solver cannot follow: fewer than two entries, not finite, negative, or not strictly falling.
 
     Raises:
         ValueError: naming the first pair that does not fall.

@@ -2,37 +2,38 @@
 
 from comfy_api.latest import io
 
-from .attention_store import AttentionStore
-from .capture_attention import CaptureAttention
-from .concept import Concept
-from .edit import Edit
-from .guidance import MaskedGuider
-from .heatmap import Heatmap
-from .inversion import Invert
-from .inversion_file import LoadInversion, SaveInversion
-from .masks import ExtractMask
-from .probe_attention import ProbeAttention
-from .replay import ReplaySampler
-from .schedule import Schedule
-from .sockets import checked
-from .sweep import Sweep
+from .attention_store import AttentionStoreNode
+from .capture_attention import CaptureAttentionNode
+from .concept import ConceptNode
+from .edit import EditNode
+from .extract_mask import ExtractMaskNode
+from .heatmap import HeatmapNode
+from .invert import InvertNode
+from .load_inversion import LoadInversionNode
+from .masked_guider import MaskedGuiderNode
+from .probe_attention import ProbeAttentionNode
+from .replay_sampler import ReplaySamplerNode
+from .save_inversion import SaveInversionNode
+from .schedule import ScheduleNode
+from .sweep import SweepNode
+from .validation import validated
 
 NODES: list[type[io.ComfyNode]] = [
-    checked(node)
+    validated(node)
     for node in (
-        Schedule,
-        Invert,
-        Concept,
-        Edit,
-        AttentionStore,
-        CaptureAttention,
-        ProbeAttention,
-        ExtractMask,
-        Heatmap,
-        MaskedGuider,
-        ReplaySampler,
-        SaveInversion,
-        LoadInversion,
-        Sweep,
+        ScheduleNode,
+        InvertNode,
+        ConceptNode,
+        EditNode,
+        AttentionStoreNode,
+        CaptureAttentionNode,
+        ProbeAttentionNode,
+        ExtractMaskNode,
+        HeatmapNode,
+        MaskedGuiderNode,
+        ReplaySamplerNode,
+        SaveInversionNode,
+        LoadInversionNode,
+        SweepNode,
     )
 ]

@@ -4,49 +4,46 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..ledits.attention_store import StoreSettings
+from ..ledits.attention import StoreSettings
 from . import checks
-from .comfyui.store import AttentionStore as Store
-from .comfyui.store import patched
+from .comfyui.attention.store import RunHistory, patch_model
 from .comfyui.types import StoreSocket
 from .errors import LeditsInputError
 
-NODE = "LEDITS++ Attention Store"
 
-
-class AttentionStore(io.ComfyNode):
+class AttentionStoreNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="LEDITS_AttentionStore",
-            display_name=NODE,
+            display_name="LEDITS++ Attention Store",
             category="LEDITS++/attention",
-            description="Lets you see where each word of a prompt looks while a picture is made. Use the patched model in any sampler, then read the "
-            "maps with Capture Attention. LEDITS++ Edit uses these settings for its masks; without this node it uses the defaults. The picture stays "
+            description="Records the attention of each word of a prompt while an image is sampled. Use the patched model in any sampler, then read the "
+            "maps with Capture Attention. LEDITS++ Edit uses these settings for its masks; without this node it uses the defaults. The image stays "
             "the same to the last bit.",
             search_aliases=["ledits", "cross attention", "attention maps", "daam"],
             inputs=[
-                io.Model.Input("model", tooltip="The model to listen to. Your model itself stays as it is; the output is a patched copy."),
+                io.Model.Input("model", tooltip="The model to record. Your model itself stays as it is; the output is a patched copy."),
                 io.Int.Input(
                     "resolution",
                     default=0,
                     min=0,
                     max=512,
-                    tooltip="Cells along the shorter side of the maps. 0: a quarter of the latent (16 for "
-                    "SD 1.5 at 512 pixels), where words are told apart best. Twice as many give finer, noisier maps.",
+                    tooltip="Pixels along the shorter side of the maps. 0: a quarter of the latent (16 for "
+                    "SD 1.5 at 512 pixels), where words differ most. Twice as many give finer, noisier maps.",
                 ),
                 io.Boolean.Input("up", default=True, tooltip="Record the layers on the way up, which place details."),
                 io.Boolean.Input("down", default=True, tooltip="Record the layers on the way down, which find objects."),
                 io.Boolean.Input(
                     "mid",
                     default=False,
-                    tooltip="Record the middle layers too, where their size fits (SDXL). They look at the whole picture and blur the maps.",
+                    tooltip="Record the middle layers too, where their size fits (SDXL). They attend to the whole image and blur the maps.",
                 ),
                 io.Boolean.Input(
                     "average_steps",
                     default=False,
                     tooltip="Masks use the mean over the steps so far instead of the current step's map: "
-                    "steadier, but slower to follow the picture as it changes.",
+                    "steadier, but slower to follow the image as it changes.",
                 ),
             ],
             outputs=[
@@ -57,8 +54,8 @@ class AttentionStore(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, resolution: int, up: bool, down: bool, mid: bool, average_steps: bool) -> io.NodeOutput:
-        checks.cross_attention(NODE, model, "there is nothing to record")
+        checks.check_attention(model, "there is nothing to record")
         if not (up or down or mid):
-            raise LeditsInputError(NODE, "up", "is off, and so are 'down' and 'mid': switch at least one of them on")
-        store = Store(StoreSettings(resolution, up, down, mid, average_steps))
-        return io.NodeOutput(patched(model, store), store)
+            raise LeditsInputError("up", "is off, and so are 'down' and 'mid': switch at least one of them on")
+        store = RunHistory(StoreSettings(resolution, up, down, mid, average_steps))
+        return io.NodeOutput(patch_model(model, store), store)

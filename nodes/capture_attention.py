@@ -5,30 +5,29 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..ledits.attention_store import WordMaps
-from ..ledits.tokens import Prompt, word_maps
+from ..ledits.attention import WordMaps
+from ..ledits.prompt import Prompt, word_maps
 from . import checks
-from .comfyui.notice import notice
-from .comfyui.store import BRANCHES, KEPT_RUNS, AttentionStore, Run
-from .comfyui.text import encode, tokenize
+from .comfyui.attention.store import BRANCHES, MAX_RUNS, Run, RunHistory
+from .comfyui.images.preview import text_ui
+from .comfyui.text.words import encode, words_of
 from .comfyui.types import Attention, AttentionSocket, Conditioning, StoreSocket
 from .errors import LeditsInputError
 
-NODE = "LEDITS++ Capture Attention"
 OTHER_TEXT = (
-    "The sampler did not read this text as it is encoded here. If its prompt has other words, these maps stand under the wrong ones: "
-    "copy the prompt, and take the text encoder that it was encoded with."
+    "The sampler did not read this text as it is encoded here. If its prompt has other words, these maps have the wrong labels: "
+    "copy the prompt, and use the text encoder that encoded it."
 )
 
 
-class CaptureAttention(io.ComfyNode):
+class CaptureAttentionNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="LEDITS_CaptureAttention",
-            display_name=NODE,
+            display_name="LEDITS++ Capture Attention",
             category="LEDITS++/attention",
-            description="Reads from the store where each word of a prompt looked while a certain picture was made.",
+            description="Reads the attention of each word of a prompt from the store, for the sampler that made a certain latent.",
             search_aliases=["ledits", "read attention", "attention maps"],
             inputs=[
                 StoreSocket.Input("store", tooltip="From LEDITS++ Attention Store."),
@@ -48,43 +47,42 @@ class CaptureAttention(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, store: AttentionStore, latent, clip, text: str, branch: str) -> io.NodeOutput:
+    def execute(cls, store: RunHistory, latent, clip, text: str, branch: str) -> io.NodeOutput:
         samples = latent["samples"]
         run = store.find(samples)
         if run is None:
             raise LeditsInputError(
-                NODE,
                 "latent",
-                f"was not made by a sampler that used this store's model in its last {KEPT_RUNS} runs: connect the sampler's own output, "
+                f"was not made by a sampler that used this store's model in its last {MAX_RUNS} runs: connect the sampler's own output, "
                 "and the store's model to that sampler; if both are so, change the sampler's seed to run it again",
             )
-        checks.embeddings(NODE, clip, text)
-        prompt = tokenize(clip, text)
-        checks.has_words(NODE, prompt, "has no words")
-        words, doubt = _edited_concept(run, prompt), None
+        checks.check_embeddings(clip, text)
+        prompt = words_of(clip, text)
+        checks.check_words(prompt, "has no words")
+        words, warning = _find_concept(run, prompt), None
         if words is None:
-            words = _branch(run, prompt, branch)
-            doubt = None if _was_read(run, branch, encode(clip, text)) else OTHER_TEXT
-        cell = latent.get("downscale_ratio_spacial") or 8
-        attention = Attention((words,), samples.shape[-2] * cell, samples.shape[-1] * cell)
-        return io.NodeOutput(attention, ui=notice(cls, doubt) if doubt else None)
+            words = _read_branch(run, prompt, branch)
+            warning = None if _was_sampled(run, branch, encode(clip, text)) else OTHER_TEXT
+        factor = latent.get("downscale_ratio_spacial") or 8
+        attention = Attention((words,), samples.shape[-2] * factor, samples.shape[-1] * factor)
+        return io.NodeOutput(attention, ui=text_ui(cls, warning) if warning else None)
 
 
-def _edited_concept(run: Run, prompt: Prompt) -> WordMaps | None:
+def _find_concept(run: Run, prompt: Prompt) -> WordMaps | None:
     """The maps of a concept with this text, where a LEDITS++ guider sampled."""
     edits = run.edits.words if run.edits is not None else []
     return next((words for words in edits if words.text == prompt.text and words.steps), None)
 
 
-def _was_read(run: Run, branch: str, encoded: Conditioning) -> bool:
+def _was_sampled(run: Run, branch: str, encoded: Conditioning) -> bool:
     """Whether the sampler read this very text, up to what two runs of a text encoder may differ in half precision."""
     mine = encoded[0][0].float().cpu()
-    read = (encoding.float().cpu() for (place, _), encoding in run.encodings.items() if place == branch)
-    return any(theirs.shape == mine.shape and torch.allclose(theirs, mine, rtol=0, atol=float(0.01 * mine.std())) for theirs in read)
+    sampled = (encoding.float().cpu() for (name, _), encoding in run.encodings.items() if name == branch)
+    return any(theirs.shape == mine.shape and torch.allclose(theirs, mine, rtol=0, atol=float(0.01 * mine.std())) for theirs in sampled)
 
 
-def _branch(run: Run, prompt: Prompt, branch: str) -> WordMaps:
-    entries = [maps for (place, _), maps in run.maps.items() if place == branch]
+def _read_branch(run: Run, prompt: Prompt, branch: str) -> WordMaps:
+    entries = [maps for (name, _), maps in run.maps.items() if name == branch]
     if not entries:
         edited = ", ".join(repr(words.text) for words in run.edits.words) if run.edits is not None else ""
         hint = (
@@ -92,10 +90,9 @@ def _branch(run: Run, prompt: Prompt, branch: str) -> WordMaps:
             if edited
             else "the sampler did not use it (cfg 1 has no negative prompt)"
         )
-        raise LeditsInputError(NODE, "branch", f"is {branch!r}, but nothing was recorded for it: {hint}")
+        raise LeditsInputError("branch", f"is {branch!r}, but nothing was recorded for it: {hint}")
     if len(entries) > 1:
         raise LeditsInputError(
-            NODE,
             "branch",
             f"is {branch!r}, which held {len(entries)} prompts at once (regional or combined); "
             "their words cannot be told apart: sample with one prompt",
@@ -106,6 +103,6 @@ def _branch(run: Run, prompt: Prompt, branch: str) -> WordMaps:
             words.add(word_maps(maps.total, prompt), maps.count)
         except (ValueError, IndexError) as error:
             raise LeditsInputError(
-                NODE, "text", f"does not fit what was recorded ({error}): write the prompt exactly as it was sampled with"
+                "text", f"does not fit what was recorded ({error}): write the prompt exactly as it was sampled with"
             ) from error
     return words

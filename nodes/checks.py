@@ -1,4 +1,4 @@
-"""Checks that several nodes make of their inputs before anything runs."""
+"""What several nodes check of their inputs before anything runs; each function raises LeditsInputError."""
 
 from __future__ import annotations
 
@@ -8,244 +8,226 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ..ledits.attention_store import map_size
+from ..ledits.prompt import Prompt, find_words, merge_words
 from ..ledits.schedule import check_falling
-from ..ledits.tokens import Prompt
-from .comfyui.capture import KEY
-from .comfyui.fingerprint import family, fingerprint
-from .comfyui.model import has_cross_attention, is_flow, pixels_per_cell, prompt_width
-from .comfyui.store import settings_of
-from .comfyui.text import missing_embeddings
-from .comfyui.types import Base, Concept, Conditioning, PictureInversion
+from ..ledits.solver import NoiseKind
+from .comfyui.attention.adapters import KNOWN_NETWORKS, adapter_for, encoding_width
+from .comfyui.attention.store import store_settings
+from .comfyui.sampling.noise import noise_kind, vae_scale_factor
+from .comfyui.storage.fingerprint import family
+from .comfyui.text.words import missing_embeddings
+from .comfyui.types import Attention, Base, Concept, Conditioning, ImageInversion
 from .errors import LeditsInputError
 
+NOT_FINITE = "not finite (NaN or infinity)"
 
-def noise_kind(node: str, model: ModelPatcher) -> bool:
-    """Whether the model is a flow model; refuses kinds that the solver does not know."""
-    flow = is_flow(model)
-    if flow is None:
+
+def get_noise_kind(model: ModelPatcher) -> NoiseKind:
+    """The model's kind of noise; refuses kinds that the solver does not know."""
+    noise = noise_kind(model)
+    if noise is None:
         kind = type(model.get_model_object("model_sampling")).__name__
-        raise LeditsInputError(
-            node, "model", f"its noise is of the kind {kind!r}, but only eps-, v- and flow-prediction models can be inverted"
-        )
-    return flow
+        raise LeditsInputError("model", f"has noise of the kind {kind!r}, but only eps-, v- and flow-prediction models can be inverted")
+    return noise
 
 
-def picture_latent(node: str, name: str, latent: dict[str, Any], model: ModelPatcher) -> Tensor:
-    """The LATENT's samples, [B, C, H, W]; refuses what is no finite picture latent of this model."""
+def check_latent(name: str, latent: dict[str, Any], model: ModelPatcher) -> None:
+    """Refuses a LATENT that is not a finite image latent of this model, [B, C, H, W]."""
     samples = latent["samples"]
     channels = model.get_model_object("latent_format").latent_channels
     if samples.is_nested or samples.ndim != 4:
         shape = "nested" if samples.is_nested else f"of shape {list(samples.shape)}"
-        raise LeditsInputError(
-            node, name, f"is {shape}, but LEDITS++ edits pictures, [batch, channels, height, width]: connect one, not a video or sound"
-        )
-    if not samples.numel():
-        raise LeditsInputError(node, name, f"holds no picture (shape {list(samples.shape)}): connect an encoded picture")
-    if samples.shape[1] != channels:
-        raise LeditsInputError(
-            node, name, f"has {samples.shape[1]} channels, but this model works on {channels}: encode the picture with the model's own VAE"
-        )
-    if not torch.isfinite(samples).all():
-        raise LeditsInputError(
-            node, name, "holds values that are not finite (NaN or infinity); check the picture and the VAE that encoded it"
-        )
-    if "noise_mask" in latent and not torch.isfinite(latent["noise_mask"]).all():
-        raise LeditsInputError(node, name, "holds a noise mask with values that are not finite (NaN or infinity); check that mask")
-    if not samples.any():
-        raise LeditsInputError(node, name, "is empty (all zeros): connect an encoded picture, not an Empty Latent Image")
-    return samples
+        problem = f"is {shape}, but LEDITS++ edits images, [batch, channels, height, width]: connect one, not a video or sound"
+    elif not samples.numel():
+        problem = f"has no image (shape {list(samples.shape)}): connect an encoded image"
+    elif samples.shape[1] != channels:
+        problem = f"has {samples.shape[1]} channels, but this model works on {channels}: encode the image with the model's own VAE"
+    elif not torch.isfinite(samples).all():
+        problem = f"has values that are {NOT_FINITE}: check the image and the VAE that encoded it"
+    elif "noise_mask" in latent and not torch.isfinite(latent["noise_mask"]).all():
+        problem = f"has a noise mask with values that are {NOT_FINITE}: check that mask"
+    elif not samples.any():
+        problem = "is empty (all zeros): connect an encoded image, not an Empty Latent Image"
+    else:
+        return
+    raise LeditsInputError(name, problem)
 
 
-def falling_sigmas(node: str, sigmas: Tensor, flow: bool) -> None:
+def check_sigmas(sigmas: Tensor, noise: NoiseKind) -> None:
     if sigmas.ndim != 1:
-        raise LeditsInputError(node, "sigmas", f"has the shape {list(sigmas.shape)}, but must be one list of noise levels")
+        raise LeditsInputError("sigmas", f"has the shape {list(sigmas.shape)}, but must be one list of noise levels")
     try:
         check_falling(sigmas)
     except ValueError as error:
-        raise LeditsInputError(node, "sigmas", str(error)) from error
-    if flow and sigmas[0] > 1:
+        raise LeditsInputError("sigmas", str(error)) from error
+    if noise.flow and sigmas[0] > 1:
         raise LeditsInputError(
-            node,
             "sigmas",
             f"begin at {float(sigmas[0]):.4g}, but the noise of a flow model ends at 1: connect LEDITS++ Schedule, or a scheduler "
-            "that is fed with this model",
+            "that gets this model",
         )
 
 
-def conditioning(node: str, name: str, value: Conditioning | None, model: ModelPatcher, what: str = "") -> None:
+def check_conditioning(name: str, value: Conditioning | None, model: ModelPatcher, subject: str = "") -> None:
     """Refuses prompts that the network cannot read.
 
     Args:
-        what: begins the message where the input holds more than this conditioning.
+        subject: begins the message where the input has more than this conditioning.
     """
     if value is None:
         return
     if not value:
-        raise LeditsInputError(node, name, f"{what}is an empty conditioning: connect a CLIP Text Encode node")
-    width = prompt_width(model)
+        raise LeditsInputError(name, f"{subject}is an empty conditioning: connect a CLIP Text Encode node")
+    width = encoding_width(model)
     for encoding, _ in value:
         if width is not None and encoding.shape[-1] != width:
             raise LeditsInputError(
-                node,
                 name,
-                f"{what}was encoded {encoding.shape[-1]} wide, but this model reads prompts {width} wide: encode it with the text encoder "
+                f"{subject}was encoded {encoding.shape[-1]} wide, but this model reads prompts {width} wide: encode it with the text encoder "
                 "of this checkpoint",
             )
         if not torch.isfinite(encoding).all():
             raise LeditsInputError(
-                node,
                 name,
-                f"{what}holds values that are not finite (NaN or infinity): load the text encoder in another precision, or take out "
-                "an embedding or a LoRA that breaks it",
+                f"{subject}has values that are {NOT_FINITE}: load the text encoder in another precision, or take out an embedding or a LoRA "
+                "that breaks it",
             )
 
 
-def base(node: str, value: Base, model: ModelPatcher) -> None:
-    conditioning(node, "negative", value.negative, model)
-    conditioning(node, "positive", value.positive, model)
-    if value.positive is None and value.cfg != 1:
+def check_base(base: Base, model: ModelPatcher) -> None:
+    check_conditioning("negative", base.negative, model)
+    check_conditioning("positive", base.positive, model)
+    if base.positive is None and base.cfg != 1:
         raise LeditsInputError(
-            node,
             "cfg",
-            f"is {value.cfg:g}, which has no effect without a prompt: connect 'positive' with a description of the photo, or set cfg to 1",
+            f"is {base.cfg:g}, which has no effect without a prompt: connect 'positive' with a description of the photo, or set cfg to 1",
         )
 
 
-def has_words(node: str, prompt: Prompt, if_empty: str) -> None:
+def check_words(prompt: Prompt, if_empty: str) -> None:
     """Refuses a text whose words cannot be found in attention maps."""
+    if not prompt.length:
+        raise LeditsInputError("text", "was encoded by a text encoder whose words cannot be found: use a model with CLIP alone (SD, SDXL)")
     if not prompt.words:
-        raise LeditsInputError(node, "text", "was encoded by a text encoder that is not CLIP" if prompt.text.strip() else if_empty)
+        raise LeditsInputError("text", if_empty)
 
 
-def embeddings(node: str, clip: Any, text: str) -> None:
-    """Refuses embeddings that ComfyUI would leave out of the text."""
+def check_embeddings(clip: Any, text: str) -> None:
+    """Refuses embeddings that ComfyUI would drop from the text."""
     for name in missing_embeddings(clip, text):
         raise LeditsInputError(
-            node, "text", f"names the embedding {name!r}, which is not in ComfyUI's models/embeddings: put it there, or correct the name"
+            "text", f"names the embedding {name!r}, which is not in ComfyUI's models/embeddings: put it there, or correct the name"
         )
 
 
-def cross_attention(node: str, model: ModelPatcher, why: str) -> None:
-    if not has_cross_attention(model):
-        kind = type(model.get_model_object("diffusion_model")).__name__
-        raise LeditsInputError(node, "model", f"is a {kind} without cross-attention layers, so {why}")
+def check_attention(model: ModelPatcher, consequence: str) -> None:
+    """Refuses networks whose attention cannot be recorded."""
+    if adapter_for(model) is None:
+        network = type(model.get_model_object("diffusion_model")).__name__
+        raise LeditsInputError(
+            "model", f"is a {network}, but attention can be recorded of {KNOWN_NETWORKS} only, so {consequence}"
+        )
 
 
-def map_resolution(node: str, model: ModelPatcher, height: int, width: int) -> None:
-    """Refuses a store whose resolution the latent cannot give."""
+def check_resolution(model: ModelPatcher, height: int, width: int) -> None:
+    """Refuses settings of an Attention Store that ask for maps which a latent of height x width cannot have."""
+    adapter = adapter_for(model)
     try:
-        map_size(height, width, settings_of(model).resolution)
+        if adapter is not None:
+            adapter(store_settings(model), height, width)
     except ValueError as error:
-        raise LeditsInputError("LEDITS++ Attention Store", "resolution", f"{error} (used by {node})") from error
+        raise LeditsInputError("resolution", str(error), node="LEDITS++ Attention Store") from error
 
 
-def edit(node: str, model: ModelPatcher, inversion: PictureInversion, concepts: tuple[Concept, ...]) -> None:
+def check_edit(model: ModelPatcher, inversion: ImageInversion, concepts: tuple[Concept, ...]) -> None:
     """Refuses concepts that cannot be applied to this inversion with this model."""
-    original = inversion.walk.original
+    x0 = inversion.trajectory.x0
     channels = model.get_model_object("latent_format").latent_channels
     made_with, connected = inversion.fingerprint.family, family(model)
-    if original.shape[1] != channels or noise_kind(node, model) != inversion.walk.flow or made_with != connected:
+    if x0.shape[1] != channels or get_noise_kind(model) != inversion.trajectory.noise or made_with != connected:
         raise LeditsInputError(
-            node,
-            "inversion",
-            f"was made with another kind of model ({made_with}) than the one connected ({connected}): invert again with this model",
+            "inversion", f"was made with another kind of model ({made_with}) than the one connected ({connected}): invert again with this model"
         )
-    height, width = original.shape[-2:]
     for number, concept in enumerate(concepts, 1):
-        conditioning(node, "concepts", concept.conditioning, model, f"concept {number} ({concept.text!r}) ")
-        if concept.looks:
-            cross_attention(
-                node,
-                model,
-                f"concept {number} ({concept.text!r}) cannot use mask_mode {concept.edit.mask_mode!r}: choose 'noise' or 'none'",
-            )
-            map_resolution(node, model, height, width)
+        subject = f"concept {number} ({concept.text!r})"
+        check_conditioning("concepts", concept.conditioning, model, f"{subject} ")
+        if concept.records_attention:
+            check_attention(model, f"{subject} cannot use mask_mode {concept.settings.mask_mode!r}: choose 'noise' or 'none'")
+            check_resolution(model, *x0.shape[-2:])
             if not concept.words:
                 raise LeditsInputError(
-                    node,
                     "concepts",
-                    f"concept {number} ({concept.text!r}) was encoded by a text encoder that is not CLIP, so its words cannot be "
-                    "found in the attention: choose mask_mode 'noise' or 'none'",
+                    f"{subject} was encoded by a text encoder whose words cannot be found in the attention: choose mask_mode 'noise' or 'none'",
                 )
-        _seen(node, number, concept, original, pixels_per_cell(model))
-        _user_mask(node, number, concept, original, pixels_per_cell(model))
+        _check_source_attention(subject, concept.source_attention, x0, vae_scale_factor(model))
+        _check_mask(subject, concept.mask, x0, vae_scale_factor(model))
 
 
-def origin(model: ModelPatcher, inversion: PictureInversion) -> str | None:
-    """What a user should know of a loaded inversion beside this model; None for one that was made in this process."""
-    if inversion.network is not None:
-        return None
-    known, connected = inversion.fingerprint, fingerprint(model, KEY)
-    if known.checkpoint is None or connected.checkpoint is None:
-        return (
-            "The weights of this checkpoint, or of the one that made the loaded inversion, cannot be compared. "
-            "If they are not the same, the photo is not kept exactly outside the masks."
-        )
-    if known.checkpoint != connected.checkpoint:
-        return (
-            "Warning: the loaded inversion was made with another checkpoint, or another precision of this one. "
-            "The photo is not kept exactly outside the masks. Load the checkpoint that made it, or invert again."
-        )
-    if known.changes is None or known.changes != connected.changes:
-        return (
-            "The loaded inversion was made with this checkpoint, but other nodes changed it then or change it now. "
-            "If those are not the same (LoRA, sampling), the photo is not kept exactly outside the masks."
-        )
-    return "The loaded inversion was made with this checkpoint."
-
-
-def photo(node: str, image: Tensor, model: ModelPatcher, inversion: PictureInversion) -> None:
-    """Refuses pictures that cannot be the inverted ones, in whatever size."""
-    batch, _, height, width = inversion.walk.original.shape
-    cell = pixels_per_cell(model)
+def check_image(image: Tensor, model: ModelPatcher, inversion: ImageInversion) -> None:
+    """Refuses images that cannot be the inverted ones, in whatever size."""
+    batch, _, height, width = inversion.trajectory.x0.shape
+    factor = vae_scale_factor(model)
     count, rows, columns, _ = image.shape
     scale = max(height / rows, width / columns)
-    # The VAE drops what does not fill a cell.
+    # The VAE crops what does not fill a latent pixel.
     if max(rows * scale - height, columns * scale - width) >= 1:
         raise LeditsInputError(
-            node,
             "image",
-            f"is {columns}x{rows} pixels, but the photo that was inverted is {width * cell}x{height * cell}: connect the picture that went "
+            f"is {columns}x{rows} pixels, but the photo that was inverted is {width * factor}x{height * factor}: connect the image that went "
             "into VAE Encode, or leave this input unconnected",
         )
     if count not in (1, batch):
+        raise LeditsInputError("image", f"has {count} images, but the inversion is of {batch}: connect the batch that was inverted")
+
+
+def merge_map(attention: Attention, concept: int, words: str) -> Tensor:
+    """The mean map of a concept's chosen words, [B, h, w]; refuses a concept or word that is not there."""
+    if concept >= len(attention.prompts):
+        raise LeditsInputError("concept", f"is {concept}, but the attention has {len(attention.prompts)}, counted from 0")
+    prompt = attention.prompts[concept]
+    if not prompt.steps:
         raise LeditsInputError(
-            node, "image", f"holds {count} pictures, but the inversion is of {batch}: connect the batch that was inverted"
+            "concept", f"is {concept} ({prompt.text!r}), which has no maps: its mask_mode used no attention, or it never acted"
+        )
+    maps = merge_words(prompt.mean(), select_words(prompt.words, words))
+    if not torch.isfinite(maps).all():
+        raise LeditsInputError("attention", f"has maps that are {NOT_FINITE}: load the model that was recorded in another precision")
+    return maps
+
+
+def select_words(words: tuple[str, ...], wanted: str) -> tuple[int, ...]:
+    """Indices of the words that input 'words' asks for; refuses one that is not there."""
+    try:
+        return find_words(words, wanted)
+    except ValueError as error:
+        raise LeditsInputError("words", str(error)) from error
+
+
+def _check_source_attention(subject: str, attention: Attention | None, x0: Tensor, factor: int) -> None:
+    """Refuses attention that was captured in other images."""
+    if attention is None:
+        return
+    batch, _, height, width = x0.shape
+    count, size = len(attention.prompts[0].mean()), (attention.height, attention.width)
+    if size != (height * factor, width * factor) or count not in (1, batch):
+        raise LeditsInputError(
+            "concepts",
+            f"the attention of {subject} was captured in {count} of {size[1]}x{size[0]} pixels, but the "
+            f"inversion is of {batch} of {width * factor}x{height * factor}: probe the photo that was inverted",
         )
 
 
-def _seen(node: str, number: int, concept: Concept, original: Tensor, cell: int) -> None:
-    """Refuses attention that was captured in other pictures."""
-    if concept.seen is None:
+def _check_mask(subject: str, mask: Tensor | None, x0: Tensor, factor: int) -> None:
+    if mask is None:
         return
-    batch, _, height, width = original.shape
-    count, picture = len(concept.seen.prompts[0].mean()), (concept.seen.height, concept.seen.width)
-    if picture != (height * cell, width * cell) or count not in (1, batch):
+    batch, _, height, width = x0.shape
+    count, rows, columns = mask.shape
+    # The VAE crops what does not fill a latent pixel, so a mask may be a little larger than the encoded image.
+    if (rows // factor, columns // factor) != (height, width) and (rows, columns) != (height, width):
         raise LeditsInputError(
-            node,
             "concepts",
-            f"the attention of concept {number} ({concept.text!r}) was captured in {count} of {picture[1]}x{picture[0]} pixels, but the "
-            f"inversion is of {batch} of {width * cell}x{height * cell}: probe the photo that was inverted",
-        )
-
-
-def _user_mask(node: str, number: int, concept: Concept, original: Tensor, cell: int) -> None:
-    if concept.mask is None:
-        return
-    batch, _, height, width = original.shape
-    count, rows, columns = concept.mask.shape
-    # The VAE drops what does not fill a cell, so a mask may be up to a cell larger than the encoded picture.
-    if (rows // cell, columns // cell) != (height, width) and (rows, columns) != (height, width):
-        raise LeditsInputError(
-            node,
-            "concepts",
-            f"the mask of concept {number} ({concept.text!r}) is {columns}x{rows} pixels, but the picture is "
-            f"{width * cell}x{height * cell}: make the mask from the same picture, or resize it",
+            f"the mask of {subject} is {columns}x{rows} pixels, but the image is {width * factor}x{height * factor}: make the mask from the "
+            "same image, or resize it",
         )
     if count not in (1, batch):
-        raise LeditsInputError(
-            node,
-            "concepts",
-            f"the mask of concept {number} ({concept.text!r}) holds {count} masks for {batch} pictures: give one for all, or one for each",
-        )
+        raise LeditsInputError("concepts", f"the mask of {subject} has {count} masks for {batch} images: give one for all, or one for each")

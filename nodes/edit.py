@@ -6,25 +6,23 @@ import comfy.model_management
 import torch
 from comfy_api.latest import io
 
-from ..ledits.masks import upsample
+from ..ledits.masks import resize_nearest
 from . import checks
-from .comfyui.model import pixels_per_cell
-from .comfyui.notice import notice
-from .comfyui.preview import LASTING, latent_colours, masks_shown
-from .comfyui.samplers import ReplaySampler
-from .comfyui.sampling import sample
-from .comfyui.types import Attention, AttentionSocket, ConceptsSocket, EditRecord, InversionSocket, PictureInversion
-from .guidance import base_inputs, guider_of
-
-NODE = "LEDITS++ Edit"
+from .comfyui.images.preview import INTERMEDIATE_OUTPUT, latents_to_rgb, mask_ui, text_ui
+from .comfyui.sampling.noise import vae_scale_factor
+from .comfyui.sampling.sample import sample
+from .comfyui.sampling.samplers import ReplaySampler
+from .comfyui.storage.provenance import provenance_note
+from .comfyui.types import Attention, AttentionSocket, ConceptsSocket, EditRecord, ImageInversion, InversionSocket
+from .masked_guider import base_inputs, make_guider
 
 
-class Edit(io.ComfyNode):
+class EditNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="LEDITS_Edit",
-            display_name=NODE,
+            display_name="LEDITS++ Edit",
             category="LEDITS++",
             description="Edits an inverted photo: makes the concepts' changes, each inside its own mask, and keeps the rest. Afterwards it shows each "
             "mask over the photo. Change a concept and run again: the inversion is reused.",
@@ -42,14 +40,14 @@ class Edit(io.ComfyNode):
                 io.Image.Input(
                     "image",
                     optional=True,
-                    tooltip="Optional: the photo that was inverted. Only for looking: the node draws each concept's mask over it. "
-                    "Unconnected: over a rough view of the photo.",
+                    tooltip="Optional: the photo that was inverted. Only for display: the node draws each concept's mask over it. "
+                    "Unconnected: over a rough preview of the photo.",
                 ),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The edited photo, for VAE Decode."),
                 AttentionSocket.Output(
-                    display_name="attention", tooltip="Where the words of each concept looked, for Heatmap and Extract Mask."
+                    display_name="attention", tooltip="The attention of the words of each concept, for Heatmap and Extract Mask."
                 ),
                 io.Mask.Output(
                     display_name="mask",
@@ -57,33 +55,31 @@ class Edit(io.ComfyNode):
                 ),
             ],
             hidden=[io.Hidden.unique_id],
-            **LASTING,
+            **INTERMEDIATE_OUTPUT,
         )
 
     @classmethod
     def execute(
-        cls, model, inversion: PictureInversion, concepts=(), positive=None, negative=None, cfg: float = 0.0, image=None
+        cls, model, inversion: ImageInversion, concepts=(), positive=None, negative=None, cfg: float = 0.0, image=None
     ) -> io.NodeOutput:
-        record = EditRecord.of(concepts)
-        guider = guider_of(NODE, model, inversion, concepts, positive, negative, cfg, record)
+        record = EditRecord.from_concepts(concepts)
+        guider = make_guider(model, inversion, concepts, positive, negative, cfg, record)
         if image is not None:
-            checks.photo(NODE, image, model, inversion)
-        origin = checks.origin(model, inversion)
-        walk, latent = inversion.walk, inversion.latent
-        samples = sample(guider, ReplaySampler(walk), latent, walk.sigmas, inversion.seed)
+            checks.check_image(image, model, inversion)
+        note = provenance_note(model, inversion)
+        trajectory, latent = inversion.trajectory, inversion.latent
+        samples = sample(guider, ReplaySampler(inversion), latent, trajectory.sigmas, inversion.seed)
         device = comfy.model_management.intermediate_device()
-        batch, _, height, width = walk.original.shape
-        cell = pixels_per_cell(model)
-        attention = Attention(tuple(words.to(device) for words in record.words), height * cell, width * cell)
+        batch, _, height, width = trajectory.x0.shape
+        factor = vae_scale_factor(model)
+        attention = Attention(tuple(words.to(device) for words in record.words), height * factor, width * factor)
         # A concept that never acted changed nothing: its mask is black.
-        nothing = torch.zeros(batch, 1, height, width)
-        masks = [(nothing if mask is None else mask.expand(batch, 1, height, width)).to(device)[:, 0] for mask in record.masks] or [
-            nothing[:, 0]
-        ]
-        mask = upsample(torch.cat(masks), height * cell, width * cell)
-        ui = notice(cls, origin) if origin else None
+        black = torch.zeros(batch, 1, height, width)
+        masks = [(black if mask is None else mask.expand_as(black)).to(device)[:, 0] for mask in record.masks] or [black[:, 0]]
+        mask = resize_nearest(torch.cat(masks), height * factor, width * factor)
+        ui = text_ui(cls, note) if note else None
         if concepts:
-            photo = latent_colours(model, walk.original) if image is None else image[..., :3]
-            # Drawn in the computer's memory: the card's is for networks.
-            ui = masks_shown(cls, photo.cpu(), mask.cpu(), concepts, record, cell, origin, walk.steps)
+            photo = latents_to_rgb(model, trajectory.x0) if image is None else image[..., :3]
+            # Draw on the CPU; keep VRAM for the models.
+            ui = mask_ui(cls, photo.cpu(), mask.cpu(), concepts, record, factor, note, trajectory.steps)
         return io.NodeOutput(latent | {"samples": samples.to(device)}, attention, mask, ui=ui)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+PACK = "LEDITS++"
+
 
 class LeditsInputError(ValueError):
-    """Something at an input that the user can put right: names the node, the input, the value and what to do."""
+    """Something at an input that the user can fix.
 
-    def __init__(self, node: str, name: str, problem: str):
+    Args:
+        name: the input.
+        problem: what is wrong, with which value, and what to do.
+        node: display name of the node that has the input; `validation.validated` fills in the one that runs.
+    """
+
+    def __init__(self, name: str, problem: str, node: str = PACK):
         super().__init__(f"{node}, input '{name}': {problem}")
+        self.name, self.problem, self.node = name, problem, node

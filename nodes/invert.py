@@ -5,31 +5,27 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from . import checks
-from .comfyui.capture import KEY
-from .comfyui.fingerprint import fingerprint
-from .comfyui.guider import MaskedGuider
-from .comfyui.model import NetworkIdentity
-from .comfyui.samplers import InversionSampler
-from .comfyui.sampling import sample
-from .comfyui.types import Base, InversionSocket, PictureInversion
-
-NODE = "LEDITS++ Invert"
+from .comfyui.sampling.guider import MaskedGuider
+from .comfyui.sampling.sample import sample
+from .comfyui.sampling.samplers import InversionSampler
+from .comfyui.storage.fingerprint import fingerprint
+from .comfyui.types import Base, ImageInversion, InversionSocket
 
 
-class Invert(io.ComfyNode):
+class InvertNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="LEDITS_Invert",
-            display_name=NODE,
+            display_name="LEDITS++ Invert",
             category="LEDITS++",
-            description="Finds the noise from which this checkpoint draws exactly your photo. Without an edit the photo comes back as it was; "
+            description="Finds the noise from which this checkpoint makes exactly your photo. Without an edit the photo comes back as it was; "
             "with one, only what the edit asks for changes. It is computed once and reused by every edit of the photo.",
             search_aliases=["ledits", "photo to noise", "ddpm inversion", "unsampler"],
             inputs=[
                 io.Model.Input("model", tooltip="The checkpoint to edit with."),
                 io.Latent.Input("latent", tooltip="The photo, from VAE Encode. Several photos of one size may come as a batch."),
-                io.Sigmas.Input("sigmas", tooltip="The noise levels to go through, falling: LEDITS++ Schedule, or any scheduler node."),
+                io.Sigmas.Input("sigmas", tooltip="The noise levels of the steps, falling: LEDITS++ Schedule, or any scheduler node."),
                 io.Conditioning.Input(
                     "negative", tooltip="The neutral prompt that edits start from. An empty CLIP Text Encode is the usual choice."
                 ),
@@ -60,22 +56,19 @@ class Invert(io.ComfyNode):
             ],
             outputs=[
                 InversionSocket.Output(
-                    display_name="inversion", tooltip="The photo with the noise that draws it. Feed any number of edits from it."
+                    display_name="inversion", tooltip="The photo with the noise that makes it. Use it for any number of edits."
                 )
             ],
         )
 
     @classmethod
     def execute(cls, model, latent, sigmas, negative, positive=None, cfg: float = 1.0, seed: int = 0) -> io.NodeOutput:
-        flow = checks.noise_kind(NODE, model)
-        checks.picture_latent(NODE, "latent", latent, model)
-        checks.falling_sigmas(NODE, sigmas, flow)
+        noise = checks.get_noise_kind(model)
+        checks.check_latent("latent", latent, model)
+        checks.check_sigmas(sigmas, noise)
         base = Base(negative, positive, cfg)
-        checks.base(NODE, base, model)
+        checks.check_base(base, model)
 
-        guider = MaskedGuider(model, base)
-        sampler = InversionSampler(flow, seed)
-        sample(guider, sampler, latent, sigmas, seed)
-        return io.NodeOutput(
-            PictureInversion(sampler.result, latent, base, seed, fingerprint(model, KEY), network=NetworkIdentity.of(model, KEY))
-        )
+        sampler = InversionSampler(noise, seed)
+        sample(MaskedGuider(model, base), sampler, latent, sigmas, seed)
+        return io.NodeOutput(ImageInversion(sampler.result, latent, base, seed, fingerprint(model)))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from . import checks
-from .comfyui.guider import MaskedGuider as Guider
-from .comfyui.notice import notice
-from .comfyui.types import Concept, ConceptsSocket, InversionSocket, PictureInversion, overridden
-
-NODE = "LEDITS++ Masked Guider"
+from .comfyui.images.preview import text_ui
+from .comfyui.sampling.guider import MaskedGuider
+from .comfyui.storage.provenance import provenance_note
+from .comfyui.types import Concept, ConceptsSocket, EditRecord, ImageInversion, InversionSocket
 
 
 def base_inputs() -> list[io.Input]:
@@ -38,22 +37,22 @@ def base_inputs() -> list[io.Input]:
     ]
 
 
-def guider_of(
-    node: str, model, inversion: PictureInversion, concepts: tuple[Concept, ...], positive, negative, cfg: float, record=None
-) -> Guider:
-    """The checked guider of an edit."""
-    base = overridden(inversion.base, negative, positive, cfg)
-    checks.edit(node, model, inversion, concepts)
-    checks.base(node, base, model)
-    return Guider(model, base, inversion, concepts, record)
+def make_guider(
+    model, inversion: ImageInversion, concepts: tuple[Concept, ...], positive, negative, cfg: float, record: EditRecord | None = None
+) -> MaskedGuider:
+    """The guider of an edit, its inputs checked."""
+    base = inversion.base.override(negative, positive, cfg)
+    checks.check_edit(model, inversion, concepts)
+    checks.check_base(base, model)
+    return MaskedGuider(model, base, inversion, concepts, record)
 
 
-class MaskedGuider(io.ComfyNode):
+class MaskedGuiderNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="LEDITS_MaskedGuider",
-            display_name=NODE,
+            display_name="LEDITS++ Masked Guider",
             category="LEDITS++/advanced",
             description="Applies concepts to an inverted photo, each inside its own mask, as a GUIDER for SamplerCustomAdvanced. Take the other four "
             "inputs of that node from LEDITS++ Replay Sampler. LEDITS++ Edit does both in one node.",
@@ -71,7 +70,7 @@ class MaskedGuider(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, inversion: PictureInversion, concepts=(), positive=None, negative=None, cfg: float = 0.0) -> io.NodeOutput:
-        guider = guider_of(NODE, model, inversion, concepts, positive, negative, cfg)
-        origin = checks.origin(model, inversion)
-        return io.NodeOutput(guider, ui=notice(cls, origin) if origin else None)
+    def execute(cls, model, inversion: ImageInversion, concepts=(), positive=None, negative=None, cfg: float = 0.0) -> io.NodeOutput:
+        guider = make_guider(model, inversion, concepts, positive, negative, cfg)
+        note = provenance_note(model, inversion)
+        return io.NodeOutput(guider, ui=text_ui(cls, note) if note else None)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..ledits.schedule import sigmas
-from .checks import noise_kind
-
-NODE = "LEDITS++ Schedule"
+from .checks import get_noise_kind
 
 
-class Schedule(io.ComfyNode):
+class ScheduleNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="LEDITS_Schedule",
-            display_name=NODE,
+            display_name="LEDITS++ Schedule",
             category="LEDITS++",
-            description="Chooses the noise levels that a photo is taken through, as the LEDITS++ authors do. More steps cost time and make "
+            description="Chooses the noise levels for inversion and edits, as the LEDITS++ authors do. More steps cost time and make "
             "edits a little finer; skip decides how much of the photo's layout an edit may change.",
             search_aliases=["ledits", "sigmas", "scheduler", "inversion steps"],
             inputs=[
@@ -49,5 +47,5 @@ class Schedule(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, steps: int, skip: float) -> io.NodeOutput:
-        noise_kind(NODE, model)
+        get_noise_kind(model)
         return io.NodeOutput(sigmas(model.get_model_object("model_sampling").sigmas, steps, skip))

@@ -7,36 +7,36 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..ledits.panels import contact_sheet
-from ..ledits.sweep import values_of
 from . import checks
-from .comfyui.preview import sheets_shown
-from .comfyui.sampling import sample
-from .comfyui.sweep import SweepGuider, SweepSampler
-from .comfyui.types import Concept, ConceptsSocket, InversionSocket, PictureInversion
+from .comfyui.images.panels import contact_sheet
+from .comfyui.images.preview import sheet_ui
+from .comfyui.number_list import parse_numbers
+from .comfyui.sampling.guider import MaskedGuider
+from .comfyui.sampling.sample import sample_each
+from .comfyui.sampling.samplers import ReplaySampler
+from .comfyui.types import Concept, ConceptsSocket, ImageInversion, InversionSocket
 from .errors import LeditsInputError
 
-NODE = "LEDITS++ Sweep"
 RANGES = {"scale": (0, 50), "threshold": (0, 1), "warmup": (0, 1000), "cooldown": (0, 1000), "smoothing": (0, 16)}
 WHOLE = ("warmup", "cooldown")
 NONE = "none"
-MOST = 50
-"""Pictures of one sheet."""
+MAX_IMAGES = 50
+"""Images of one sheet."""
 
 
-class Sweep(io.ComfyNode):
+class SweepNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="LEDITS_Sweep",
-            display_name=NODE,
+            display_name="LEDITS++ Sweep",
             category="LEDITS++",
-            description="Makes the same edit with several values of one or two settings and lays the pictures out as one labelled sheet, to "
-            "find good values by looking. What the edits have in common is computed once.",
+            description="Makes the same edit with several values of one or two settings and shows the images on one labelled sheet, to find "
+            "good values by eye. All edits use one inversion.",
             search_aliases=["ledits", "grid", "xy plot", "compare settings"],
             inputs=[
                 io.Model.Input("model", tooltip="The checkpoint that inverted the photo, as for LEDITS++ Edit."),
-                io.Vae.Input("vae", tooltip="The checkpoint's VAE, to show the pictures."),
+                io.Vae.Input("vae", tooltip="The checkpoint's VAE, to decode the images."),
                 InversionSocket.Input("inversion", tooltip="From LEDITS++ Invert or Load Inversion."),
                 ConceptsSocket.Input("concepts", tooltip="The changes to make. One of them is varied, the others stay as they are."),
                 io.Int.Input("concept", default=0, min=0, max=63, tooltip="Which concept is varied, counted from 0 along the chain."),
@@ -51,8 +51,8 @@ class Sweep(io.ComfyNode):
                 io.String.Input("row_values", default="", tooltip="Its values, with commas between them. Unused where rows is none."),
             ],
             outputs=[
-                io.Image.Output(display_name="sheet", tooltip="All pictures with their values below them."),
-                io.Image.Output(display_name="pictures", is_output_list=True, tooltip="The pictures one by one, row by row."),
+                io.Image.Output(display_name="sheet", tooltip="All images with their values below them."),
+                io.Image.Output(display_name="pictures", is_output_list=True, tooltip="The images one by one, row by row."),
             ],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
@@ -63,7 +63,7 @@ class Sweep(io.ComfyNode):
         cls,
         model,
         vae,
-        inversion: PictureInversion,
+        inversion: ImageInversion,
         concepts: tuple[Concept, ...],
         concept: int,
         columns: str,
@@ -72,53 +72,52 @@ class Sweep(io.ComfyNode):
         row_values: str,
     ) -> io.NodeOutput:
         if not concepts:
-            raise LeditsInputError(NODE, "concepts", "is empty: connect LEDITS++ Concept")
+            raise LeditsInputError("concepts", "is empty: connect LEDITS++ Concept")
         if concept >= len(concepts):
-            raise LeditsInputError(NODE, "concept", f"is {concept}, but the chain has {len(concepts)}, counted from 0")
+            raise LeditsInputError("concept", f"is {concept}, but the chain has {len(concepts)}, counted from 0")
         if rows == columns:
-            raise LeditsInputError(NODE, "rows", f"is {rows!r} like columns: choose another setting, or none")
-        across = _values("column_values", columns, column_values)
-        down = () if rows == NONE else _values("row_values", rows, row_values)
+            raise LeditsInputError("rows", f"is {rows!r} like columns: choose another setting, or none")
+        across = _parse_values("column_values", columns, column_values)
+        down = () if rows == NONE else _parse_values("row_values", rows, row_values)
         cells = [{rows: y, columns: x} for y in down for x in across] if down else [{columns: x} for x in across]
-        if len(cells) > MOST:
+        if len(cells) > MAX_IMAGES:
             raise LeditsInputError(
-                NODE, "column_values", f"and row_values make {len(cells)} pictures, but a sheet holds {MOST}: write fewer"
+                "column_values", f"and row_values make {len(cells)} images, but a sheet has room for {MAX_IMAGES}: write fewer"
             )
-        edits = [(*concepts[:concept], _varied(concepts[concept], cell), *concepts[concept + 1 :]) for cell in cells]
+        edits = [(*concepts[:concept], _vary(concepts[concept], cell), *concepts[concept + 1 :]) for cell in cells]
         for edited in edits:
-            checks.edit(NODE, model, inversion, edited)
+            checks.check_edit(model, inversion, edited)
 
-        guider, sampler = SweepGuider(model, inversion, edits), SweepSampler(inversion, len(edits))
-        results = sample(guider, sampler, inversion.latent, inversion.walk.sigmas, inversion.seed).chunk(len(edits))
-        pictures = [vae.decode(latent)[..., :3] for latent in results]
+        guiders = [MaskedGuider(model, inversion.base, inversion, edited) for edited in edits]
+        results = sample_each(guiders, ReplaySampler(inversion), inversion.latent, inversion.trajectory.sigmas, inversion.seed)
+        images = [vae.decode(latent)[..., :3] for latent in results]
         labels = [", ".join(f"{setting} {value:g}" for setting, value in cell.items()) for cell in cells]
-        sheet = contact_sheet(pictures, labels, len(across))
-        steps = len(edits) * inversion.walk.steps
-        return io.NodeOutput(sheet, pictures, ui=sheets_shown(cls, sheet, columns=len(across), steps=steps))
+        sheet = contact_sheet(images, labels, len(across))
+        steps = len(edits) * inversion.trajectory.steps
+        return io.NodeOutput(sheet, images, ui=sheet_ui(cls, sheet, columns=len(across), steps=steps))
 
 
-def _values(name: str, setting: str, text: str) -> tuple[float, ...]:
+def _parse_values(name: str, setting: str, text: str) -> tuple[float, ...]:
     try:
-        values = values_of(text)
+        values = parse_numbers(text)
     except ValueError as error:
-        raise LeditsInputError(NODE, name, str(error)) from error
+        raise LeditsInputError(name, str(error)) from error
     low, high = RANGES[setting]
     for value in values:
         if not low <= value <= high or (setting in WHOLE and value != int(value)):
             kind = "a whole number" if setting in WHOLE else "a number"
-            raise LeditsInputError(NODE, name, f"holds {value:g}, but {setting} must be {kind} from {low} to {high}")
+            raise LeditsInputError(name, f"has {value:g}, but {setting} must be {kind} from {low} to {high}")
     return values
 
 
-def _varied(concept: Concept, cell: dict[str, float]) -> Concept:
-    whole: dict[str, Any] = {setting: int(value) if setting in WHOLE else value for setting, value in cell.items()}
-    smoothing = whole.pop("smoothing", concept.smoothing)
-    varied = replace(concept, edit=replace(concept.edit, **whole), smoothing=smoothing)
-    if varied.edit.cooldown and varied.edit.cooldown <= varied.edit.warmup:
+def _vary(concept: Concept, cell: dict[str, float]) -> Concept:
+    values: dict[str, Any] = {setting: int(value) if setting in WHOLE else value for setting, value in cell.items()}
+    smoothing = values.pop("smoothing", concept.smoothing)
+    settings = replace(concept.settings, **values)
+    if settings.cooldown and settings.cooldown <= settings.warmup:
         raise LeditsInputError(
-            NODE,
             "column_values",
-            f"and row_values make a picture with cooldown {varied.edit.cooldown} and warmup {varied.edit.warmup}, in which the concept "
-            "would never act: leave that pair out",
+            f"and row_values make an image with cooldown {settings.cooldown} and warmup {settings.warmup}, in which the concept would never "
+            "act: leave that pair out",
         )
-    return varied
+    return replace(concept, settings=settings, smoothing=smoothing)

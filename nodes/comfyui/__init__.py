@@ -1,1 +1,4 @@
-"""The one place that knows ComfyUI's hooks: model, guider, samplers and capture."""
+"""The one place that knows ComfyUI's hooks: sampling, attention, text encoders, files and images on nodes."""
+
+KEY = "ledits"
+"""Under this key stand all wrappers, attachments and options of the pack."""

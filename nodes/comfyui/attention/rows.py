@@ -1,8 +1,7 @@
-"""Which rows of a network call belong to which prompt, whatever guider asks and whatever other nodes add to the batch.
+"""Which rows of a network call belong to which prompt, whatever guider asks.
 
-ComfyUI numbers the prompts of a prediction by their place in the guider's list, and other nodes have their own prompts predicted in
-between or put rows of their own into the batch. So a prompt is recognised by the ids of its entries where predictions are asked for,
-and its chunks are followed from there into the network.
+ComfyUI numbers the prompts of a prediction by their index in the guider's list, and other nodes have prompts of their own predicted in
+between. So a prompt is recognised by the uuids of its entries where predictions are asked for, and its chunks are tracked into the network.
 """
 
 from __future__ import annotations
@@ -14,15 +13,13 @@ from typing import Any
 
 from torch import Tensor
 
-_CHUNKS = "ledits_chunks"
-POSITIVE = 0
-"""How other packs know the chunks of a prompt; 1 are those of the negative one, and many know no others."""
+CHUNKS = "ledits_chunks"
 
-Name = tuple[Hashable, Hashable]
-"""A prompt and the id of one of its entries."""
+CondKey = tuple[Hashable, Hashable]
+"""A prompt and the uuid of one of its entries."""
 
-Branches = Callable[[], Mapping[Any, list[dict[str, Any]]]]
-"""Gives the entries of every prompt that is followed, as the guider has them now."""
+Prompts = Callable[[], Mapping[Any, list[dict[str, Any]]]]
+"""Returns the entries of every tracked prompt, as the guider has them now."""
 
 
 @dataclass(frozen=True)
@@ -30,63 +27,34 @@ class Chunks:
     """The chunks that ComfyUI put into one network call.
 
     Attributes:
-        names: whose each is; None where nobody follows it.
-        numbers: how the call's options number them.
-        ids: of their entries.
+        keys: CondKey of each chunk, or None if untracked.
         size: rows in each.
     """
 
-    names: list[Name | None]
-    numbers: list[int]
-    ids: list[Hashable]
+    keys: list[CondKey | None]
     size: int
 
-    @classmethod
-    def of(cls, options: dict) -> Chunks | None:
-        """The chunks of the call with these transformer options, where they are followed."""
-        return options.get(_CHUNKS)
-
-    def rows(self, options: dict, batch: int) -> dict[Name, slice]:
-        """The rows of each followed prompt in a batch to which other nodes may have added rows.
+    def rows(self, batch: int) -> dict[CondKey, slice]:
+        """The rows of each tracked prompt in a batch.
 
         Raises:
-            RuntimeError: rows were added, and the call's options do not say which they are.
+            RuntimeError: another node changed the number of rows.
         """
-        start = self._start(options["cond_or_uncond"], options["uuids"], batch)
-        found = {}
-        for place, name in enumerate(self.names):
-            if name is not None:
-                if start is None:
-                    raise ambiguous_rows(len(self.names) * self.size, batch)
-                found[name] = slice(start + place * self.size, start + (place + 1) * self.size)
-        return found
-
-    def _start(self, numbers: list[int], ids: list[Hashable], batch: int) -> int | None:
-        own = len(self.numbers)
-        if batch == own * self.size:
-            return 0
-        if len(numbers) * self.size != batch:
-            return None
-        known = len(ids) == len(numbers)
-        places = [
-            place
-            for place in range(len(numbers) - own + 1)
-            if numbers[place : place + own] == self.numbers and (not known or ids[place : place + own] == self.ids)
-        ]
-        return places[0] * self.size if len(places) == 1 else None
+        if batch != len(self.keys) * self.size:
+            raise ambiguous_rows(len(self.keys) * self.size, batch)
+        return {key: slice(i * self.size, (i + 1) * self.size) for i, key in enumerate(self.keys) if key is not None}
 
 
 def ambiguous_rows(expected: int, found: int) -> RuntimeError:
     return RuntimeError(
-        f"LEDITS++ cannot tell whose attention is whose: another node turned a batch of {expected} rows into {found} and does not say "
-        "which are its own. Take that node's patch off this model; or take LEDITS++ Attention Store off it, and in an edit use "
-        "mask_mode 'noise' or 'none'."
+        f"LEDITS++ cannot tell which attention belongs to which prompt: another node turned a batch of {expected} rows into {found}. "
+        "Remove that node's patch from this model; or do not record attention with it: use mask_mode 'noise' or 'none'."
     )
 
 
-def follow(
-    branches: Branches,
-    shown: int | None,
+def track(
+    prompts: Prompts,
+    numbers: Mapping[Any, int],
     executor: Any,
     model: Any,
     conds: list[list[dict[str, Any]] | None],
@@ -97,32 +65,32 @@ def follow(
     """A CALC_COND_BATCH wrapper.
 
     Args:
-        shown: the number by which all other nodes shall know the chunks of these prompts; None leaves ComfyUI's own.
+        numbers: what `cond_or_uncond` says of a prompt to all other nodes, where it is not the index in the list.
     """
-    known = {_ids(entries): name for name, entries in branches().items() if entries}
-    names = [known.get(_ids(entries)) if entries else None for entries in conds]
-    around = partial(_around_call, names, shown, model_options.get("model_function_wrapper"))
-    return executor(model, conds, x, timestep, model_options | {"model_function_wrapper": around})
+    known = {_uuids(entries): name for name, entries in prompts().items() if entries}
+    names = [known.get(_uuids(entries)) if entries else None for entries in conds]
+    wrapper = partial(_wrap_call, names, numbers, model_options.get("model_function_wrapper"))
+    return executor(model, conds, x, timestep, model_options | {"model_function_wrapper": wrapper})
 
 
-def _around_call(
-    names: list[Hashable | None], shown: int | None, earlier: Callable | None, apply_model: Callable, arguments: dict[str, Any]
+def _wrap_call(
+    names: list[Hashable | None],
+    numbers: Mapping[Any, int],
+    earlier: Callable | None,
+    apply_model: Callable,
+    arguments: dict[str, Any],
 ) -> Tensor:
-    """The outermost place around a network call, where the batch is still as ComfyUI made it."""
-    asked, c = arguments["cond_or_uncond"], arguments["c"]
+    """Outermost model_function_wrapper: sees the batch before other wrappers change it."""
+    indices, c = arguments["cond_or_uncond"], arguments["c"]
     options = c["transformer_options"]
-    numbers = [number if shown is None or names[number] is None else shown for number in asked]
-    chunks = Chunks(
-        [None if names[number] is None else (names[number], entry) for number, entry in zip(asked, options["uuids"], strict=True)],
-        numbers,
-        list(options["uuids"]),
-        len(arguments["input"]) // len(asked),
-    )
-    c = c | {"transformer_options": options | {"cond_or_uncond": list(numbers), _CHUNKS: chunks}}
+    keys = [None if names[i] is None else (names[i], uuid) for i, uuid in zip(indices, options["uuids"], strict=True)]
+    cond_or_uncond = [numbers.get(names[i], i) for i in indices]
+    chunks = Chunks(keys, len(arguments["input"]) // len(indices))
+    c = c | {"transformer_options": options | {"cond_or_uncond": list(cond_or_uncond), CHUNKS: chunks}}
     if earlier is not None:
-        return earlier(apply_model, arguments | {"c": c, "cond_or_uncond": list(numbers)})
+        return earlier(apply_model, arguments | {"c": c, "cond_or_uncond": cond_or_uncond})
     return apply_model(arguments["input"], arguments["timestep"], **c)
 
 
-def _ids(entries: list[dict[str, Any]]) -> tuple[Hashable, ...]:
+def _uuids(entries: list[dict[str, Any]]) -> tuple[Hashable, ...]:
     return tuple(entry.get("uuid") for entry in entries)

@@ -1,9 +1,9 @@
-"""Inversion and replay as ComfyUI samplers: loading, previews, progress and cancelling come with the guider that runs them."""
+"""Inversion and replay as ComfyUI samplers: loading, previews, progress and interrupts come with the guider that runs them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,9 +12,11 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ...ledits.inversion import Denoiser, Inversion, StepReport, invert, noise_levels, noised_path, replay
-from ..errors import LeditsInputError
-from .guider import KNOWN_BASE, MaskedGuider
+from ....ledits.inversion import Denoiser, Inversion, StepCallback, add_noise, invert, replay
+from ....ledits.solver import NoiseKind
+from ...errors import LeditsInputError
+from ..types import ImageInversion
+from .guider import MaskedGuider
 
 
 @dataclass(frozen=True)
@@ -25,37 +27,33 @@ class Job:
         guider: predicts the denoised latent.
         sigmas: [N + 1] noise levels.
         arguments: what every prediction is called with besides state and level.
-        latent: [B, C, H, W] the picture at the model's scale.
-        mask: where the picture may change at a step, or None.
-        report: to be told of every step.
+        latent: [B, C, H, W] the image at the model's scale.
+        denoise_mask: where the image may change at a step, or None.
+        callback: called after every step.
     """
 
     guider: Any
     sigmas: Tensor
     arguments: dict[str, Any]
     latent: Tensor
-    mask: Callable[[int], Tensor] | None
-    report: StepReport
+    denoise_mask: Callable[[int], Tensor] | None
+    callback: StepCallback
 
-    def denoiser(self, **options: Any) -> Denoiser:
-        """The guider's prediction at a state and a step; `options` are added to the model options."""
+    def denoiser(self) -> Denoiser:
+        """The guider's prediction at a state and a step."""
         levels = self.sigmas[:, None].to(self.latent).expand(-1, self.latent.shape[0])
-        arguments = self.arguments | {"model_options": self.arguments["model_options"] | options}
 
         def denoise(x: Tensor, step: int) -> Tensor:
-            # Some nodes draw lots in the network (token merging, tiles). At a step they shall fall the same in an inversion and its edits.
+            # Some patches are stochastic (ToMe, HyperTile): seed per step so inversion and edit draw the same numbers.
             with torch.random.fork_rng(devices=[]):
                 _seed(x.device, ((self.arguments["seed"] or 0) + step) % 2**64)
-                return self.guider(x, levels[step], **arguments)
+                return self.guider(x, levels[step], **self.arguments)
 
         return denoise
 
 
 class _Sampler(comfy.samplers.Sampler):
     """Brings ComfyUI's arguments into a Job, with a progress bar in the terminal."""
-
-    runs = 1
-    """Walks that are made side by side; each step counts once for each."""
 
     def sample(
         self,
@@ -68,115 +66,94 @@ class _Sampler(comfy.samplers.Sampler):
         denoise_mask: Tensor | None = None,
         disable_pbar: bool = False,
     ) -> Tensor:
-        steps = (len(sigmas) - 1) * self.runs
+        steps = len(sigmas) - 1
         with comfy.utils.model_trange(steps, disable=disable_pbar) as bar:
 
-            def report(step: int, denoised: Tensor, x: Tensor) -> None:
+            def step_callback(step: int, denoised: Tensor, x: Tensor) -> None:
                 bar.update()
                 if callback is not None:
                     callback(step, denoised, x, steps)
 
             latent = noise if latent_image is None else latent_image
             mask = None if denoise_mask is None else partial(_mask_at, denoise_mask, model_wrap, sigmas, extra_args["model_options"])
-            return self.walk(Job(model_wrap, sigmas, extra_args, latent, mask, report))
+            return self.run(Job(model_wrap, sigmas, extra_args, latent, mask, step_callback))
 
-    def walk(self, job: Job) -> Tensor:
+    def run(self, job: Job) -> Tensor:
         """Does the job and returns the latent that it ends with."""
         raise NotImplementedError
 
 
 class InversionSampler(_Sampler):
-    """Walks a picture's inversion and leaves it in `result`; returns the picture as it was."""
+    """Inverts an image and leaves the inversion in `result`; returns the image as it was."""
 
     result: Inversion
 
-    def __init__(self, flow: bool, seed: int):
-        self._flow, self._seed = flow, seed
+    def __init__(self, noise: NoiseKind, seed: int):
+        self._noise, self._seed = noise, seed
 
-    def walk(self, job: Job) -> Tensor:
-        result = invert(job.latent, job.sigmas, job.denoiser(), flow=self._flow, seed=self._seed, report=job.report)
-        broken = ~torch.isfinite(result.denoised).flatten(1).all(1)
-        if broken.any():
-            raise LeditsInputError(
-                "LEDITS++ Invert",
-                "model",
-                f"gave a prediction at step {int(broken.nonzero()[0])} that is not finite (NaN or infinity): load it in another precision "
-                "(ComfyUI's --force-fp32, --bf16-unet), or take out the node that breaks it",
-            )
+    def run(self, job: Job) -> Tensor:
+        result = invert(job.latent, job.sigmas, job.denoiser(), noise=self._noise, seed=self._seed, callback=job.callback)
+        finite = torch.isfinite(result.denoised).flatten(1).all(1)
+        if not finite.all():
+            raise _not_finite(f"at step {int((~finite).nonzero()[0])}", "take out the node that breaks it")
         self.result = result
         return job.latent
 
 
 class ReplaySampler(_Sampler):
-    """Follows an inversion's path, guided by whatever guider runs it."""
+    """Follows an inversion's trajectory, guided by whatever guider runs it."""
 
-    def __init__(self, inversion: Inversion):
-        self._inversion = inversion
+    def __init__(self, inversion: ImageInversion):
+        self._inversion = inversion.trajectory
 
-    def walk(self, job: Job) -> Tensor:
+    def run(self, job: Job) -> Tensor:
         guider = job.guider if isinstance(job.guider, MaskedGuider) else None
-        if guider is not None and guider.inversion is not None and guider.inversion.walk is not self._inversion:
-            raise ValueError("LEDITS++: Masked Guider and Replay Sampler hold different inversions. Connect the same one to both.")
-        x = self.replayed(job, guider)
+        if guider is not None and guider.inversion is not None and guider.inversion.trajectory is not self._inversion:
+            raise LeditsInputError("sampler", "has a different inversion than the guider: connect the same one to both")
+        first = guider.first_step if guider is not None else 0
+        inversion = self._cut(job.latent, job.sigmas)
+        x = replay(inversion, job.denoiser(), first=first, denoise_mask=job.denoise_mask, callback=job.callback)
         if not torch.isfinite(x).all():
-            raise LeditsInputError(
-                "LEDITS++ Edit, Sweep or Masked Guider",
-                "model",
-                "gave predictions that are not finite (NaN or infinity): load it in another precision (ComfyUI's --force-fp32, --bf16-unet), "
-                "or lower the scale of the concepts",
-            )
+            raise _not_finite("while it edited", "lower the scale of the concepts")
         return job.guider.inner_model.model_sampling.inverse_noise_scaling(job.sigmas[-1], x)
 
-    def replayed(self, job: Job, guider: MaskedGuider | None) -> Tensor:
-        """The last state."""
-        walk = self.on_device(job.latent, job.sigmas)
-        first = guider.first_step if guider is not None else 0
-        guided = job.denoiser()
-
-        def denoise(x: Tensor, step: int) -> Tensor:
-            known = self.known_base(guider, walk, step) if guider is not None and step == first else {}
-            return (job.denoiser(**known) if known else guided)(x, step)
-
-        return replay(walk, denoise, first=first, keep=job.mask, report=job.report)
-
-    def known_base(self, guider: MaskedGuider, walk: Inversion, first: int) -> dict[str, Tensor]:
-        """The base prediction at the first edited step, as a model option: the state is still the inversion's own there."""
-        return {KNOWN_BASE: walk.denoised[first]} if guider.knows_base else {}
-
-    def on_device(self, latent: Tensor, sigmas: Tensor) -> Inversion:
-        """The inversion where the sampler runs, cut to the levels that were asked for."""
-        walk, steps = self._inversion, len(sigmas) - 1
-        if tuple(latent.shape) != tuple(walk.original.shape):
-            raise ValueError(
-                f"LEDITS++ Replay Sampler: the latent is {_shape(latent)}, but the inversion holds {_shape(walk.original)}. "
-                "Connect the Replay Sampler's own latent output to the sampler node's latent_image."
+    def _cut(self, latent: Tensor, sigmas: Tensor) -> Inversion:
+        """The inversion on the device of the latent, cut to the levels that were asked for."""
+        whole, steps = self._inversion, len(sigmas) - 1
+        if tuple(latent.shape) != tuple(whole.x0.shape):
+            raise LeditsInputError(
+                "latent_image",
+                f"is {_size(latent)}, but the inversion is of {_size(whole.x0)}: connect the latent that comes with this sampler",
             )
-        if steps > walk.steps or not torch.equal(sigmas.cpu(), walk.sigmas[: steps + 1]):
-            raise ValueError(
-                "LEDITS++ Replay Sampler: these sigmas are not the inversion's. Connect the Replay Sampler's own sigmas output; "
-                "of a split list only the first part can be replayed."
+        if steps > whole.steps or not torch.equal(sigmas.cpu(), whole.sigmas[: steps + 1]):
+            raise LeditsInputError(
+                "sigmas",
+                "are not the inversion's: connect the sigmas that come with this sampler; of a split list only the first part can be replayed",
             )
-        return Inversion(
-            walk.original.to(latent.device),
-            walk.sigmas[: steps + 1],
-            walk.flow,
-            walk.start.to(latent.device),
-            walk.denoised[:steps].to(latent.device),
-            walk.corrections[:steps].to(latent.device),
-        )
+        tensors = {"x0": whole.x0, "x_T": whole.x_T, "denoised": whole.denoised[:steps], "noise_maps": whole.noise_maps[:steps]}
+        moved = {name: tensor.to(latent.device) for name, tensor in tensors.items()}
+        return replace(whole, sigmas=whole.sigmas[: steps + 1], **moved)
 
 
-class LookSampler(_Sampler):
-    """One prediction at the first of the sigmas, from the noised picture; returns the prediction."""
+class ProbeSampler(_Sampler):
+    """One prediction at the first of the sigmas, from the noised image; returns the prediction."""
 
-    def __init__(self, flow: bool, seed: int):
-        self._flow, self._seed = flow, seed
+    def __init__(self, noise: NoiseKind, seed: int):
+        self._noise, self._seed = noise, seed
 
-    def walk(self, job: Job) -> Tensor:
-        x = noised_path(job.latent, noise_levels(job.sigmas[:1], self._flow), self._seed)[0]
+    def run(self, job: Job) -> Tensor:
+        x = add_noise(job.latent, self._noise.levels(job.sigmas[:1]), self._seed)[0]
         denoised = job.denoiser()(x, 0)
-        job.report(0, denoised, x)
+        job.callback(0, denoised, x)
         return denoised
+
+
+def _not_finite(when: str, remedy: str) -> LeditsInputError:
+    return LeditsInputError(
+        "model",
+        f"gave a prediction {when} that is not finite (NaN or infinity): load it in another precision (ComfyUI's --force-fp32, "
+        f"--bf16-unet), or {remedy}",
+    )
 
 
 def _mask_at(mask: Tensor, guider: Any, sigmas: Tensor, model_options: dict[str, Any], step: int) -> Tensor:
@@ -188,15 +165,14 @@ def _mask_at(mask: Tensor, guider: Any, sigmas: Tensor, model_options: dict[str,
 
 
 def _seed(device: torch.device, seed: int) -> None:
-    """Seeds the lots that are drawn on this device."""
+    """Seeds the RNG of this device."""
     if device.type == "cpu":
-        # torch.manual_seed also notes the seed, with a trace of the stack, for graphics cards that nobody uses: that takes as long
-        # as a step's masks.
+        # torch.manual_seed also records a stack trace for unused GPUs, which takes as long as a step's masks.
         torch.default_generator.manual_seed(seed)
     else:
         torch.manual_seed(seed)
 
 
-def _shape(latent: Tensor) -> str:
+def _size(latent: Tensor) -> str:
     batch, channels, height, width = latent.shape
-    return f"{batch} x {channels} channels x {height} x {width} cells"
+    return f"{batch} x {channels} channels x {height} x {width}"

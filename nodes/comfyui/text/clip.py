@@ -1,57 +1,57 @@
-"""Prompts: ComfyUI's CLIP gives the conditioning and says which tokens are words."""
+"""CLIP, alone (SD 1.5, SD 2.x) or as a pair with one vocabulary (SDXL): one token is one column of the encoding."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
 
-from ...ledits.tokens import WORD_END, Prompt, prompt_of
-from .types import Conditioning
+from ....ledits.prompt import Prompt, group_subwords
 
-_EMBEDDING = re.compile(r"embedding:([^\s,:()<\[]+)")
+ENCODERS = ("l", "g", "h")
+WORD_END = "</w>"
+"""CLIP's vocabulary marks the last subword of a word so."""
+EMBEDDING = re.compile(r"embedding:([^\s,:()<\[]+)")
 
-
-def encode(clip: Any, text: str) -> Conditioning:
-    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
-
-
-def tokenize(clip: Any, text: str) -> Prompt:
-    """The prompt's words and their columns. No words for text encoders of another kind than CLIP."""
-    columns = _columns(clip, text)
-    names = _embedding_names(text, columns)
-    starts = {word: column for column, (_, word) in reversed(list(enumerate(columns)))}
-    ends = {word: column for column, (_, word) in enumerate(columns)}
-    pieces = []
-    for column, (token, word) in enumerate(columns):
-        if word in names:
-            # All vectors of an embedding are one word, also where a long one goes on in the next chunk.
-            pieces.append((column, (names[word] if starts[word] == column else "") + (WORD_END if column == ends[word] else "")))
-        elif word:  # start, end and padding belong to word 0
-            pieces.append((column, clip.tokenizer.untokenize([(token, 1.0)])[0][1]))
-    return prompt_of(text, pieces, len(columns))
+Tokens = dict[str, list[list[tuple[Any, ...]]]]
+"""ComfyUI's tokens: for each encoder its chunks of (token id or embedding vector, weight, word number)."""
 
 
-def missing_embeddings(clip: Any, text: str) -> list[str]:
-    """Textual-inversion embeddings that the prompt names and ComfyUI does not find; it would leave them out without a word."""
-    there = {
-        name: any(isinstance(token, Tensor | dict) for token, _ in _columns(clip, f"embedding:{name}")) for name in _EMBEDDING.findall(text)
-    }
-    return [name for name, found in there.items() if not found]
+def has_made(tokens: Tokens) -> bool:
+    """Whether CLIP made these tokens and nothing else did: beside T5 and others the network reads the other encoder's tokens."""
+    return bool(tokens) and set(tokens) <= set(ENCODERS)
 
 
-def _columns(clip: Any, text: str) -> list[tuple[Any, int]]:
-    """Token and number of the word of each column; none for text encoders of another kind than CLIP."""
-    by_encoder = clip.tokenize(text, return_word_ids=True)
+def read_words(clip: Any, text: str, tokens: Tokens) -> Prompt:
     # SDXL's two encoders share the vocabulary and the columns; either tells where the words are.
-    chunks = by_encoder.get("l", by_encoder.get("g", by_encoder.get("h", [])))
-    return [(token, word) for chunk in chunks for token, _, word in chunk]
+    columns = [(token, word) for chunk in next(iter(tokens.values())) for token, _, word in chunk]
+    return group_subwords(text, _subwords(clip, text, columns), len(columns))
+
+
+def has_embedding(tokens: Tokens) -> bool:
+    """Whether any token is the vector of a textual-inversion embedding."""
+    return any(isinstance(token[0], Tensor | dict) for chunks in tokens.values() for chunk in chunks for token in chunk)
+
+
+def _subwords(clip: Any, text: str, columns: list[tuple[Any, int]]) -> Iterator[tuple[int, str, bool]]:
+    """Index, letters and whether a word ends, of every token but start, end and padding, whose word is 0."""
+    embeddings = _embedding_names(text, columns)
+    first = {word: index for index, (_, word) in reversed(list(enumerate(columns)))}
+    last = {word: index for index, (_, word) in enumerate(columns)}
+    for index, (token, word) in enumerate(columns):
+        if word in embeddings:
+            # All vectors of an embedding are one word, also where a long one continues in the next chunk.
+            yield index, embeddings[word] if index == first[word] else "", index == last[word]
+        elif word:
+            entry = clip.tokenizer.untokenize([(token, 1.0)])[0][1]
+            yield index, entry.removesuffix(WORD_END), entry.endswith(WORD_END)
 
 
 def _embedding_names(text: str, columns: list[tuple[Any, int]]) -> dict[int, str]:
-    """The textual-inversion embeddings among a prompt's tokens: by the number of the word its file's name, as typed."""
+    """The textual-inversion embeddings among the tokens: file name, as typed, by word number."""
     words = list(dict.fromkeys(word for token, word in columns if isinstance(token, Tensor | dict)))
-    names = _EMBEDDING.findall(text)
-    # ComfyUI leaves out what it does not find, and does not say which.
+    names = EMBEDDING.findall(text)
+    # ComfyUI drops the embeddings that it does not find, and does not say which.
     return dict(zip(words, names if len(names) == len(words) else ["embedding"] * len(words), strict=True))

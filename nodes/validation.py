@@ -15,39 +15,47 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor
 
-from .comfyui.store import AttentionStore
-from .comfyui.types import Attention, AttentionSocket, Concept, ConceptsSocket, InversionSocket, PictureInversion, StoreSocket
-from .errors import LeditsInputError
+from .comfyui.attention.store import RunHistory
+from .comfyui.types import Attention, AttentionSocket, Concept, ConceptsSocket, ImageInversion, InversionSocket, StoreSocket
+from .errors import PACK, LeditsInputError
 
 
-def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
-    """The node, refusing whatever its schema does not allow before it runs. None at an optional input counts as not connected."""
+def validated(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
+    """The node, refusing whatever its schema does not allow before it runs, and named in the errors of what it calls.
 
-    class Checked(node):
+    None at an optional input counts as not connected.
+    """
+
+    class Validated(node):
         @classmethod
         def execute(cls, **inputs: Any) -> io.NodeOutput:
             schema = node.define_schema()
-            for item in schema.inputs:
-                if item.id in inputs and inputs[item.id] is None and item.optional:
-                    del inputs[item.id]
-                elif item.id in inputs:
-                    _check(schema.display_name, item, inputs[item.id])
-            return super().execute(**inputs)
+            try:
+                for item in schema.inputs:
+                    if item.id in inputs and inputs[item.id] is None and item.optional:
+                        del inputs[item.id]
+                    elif item.id in inputs:
+                        _validate(item, inputs[item.id])
+                return super().execute(**inputs)
+            except LeditsInputError as error:
+                if error.node != PACK:
+                    raise
+                raise LeditsInputError(error.name, error.problem, schema.display_name) from error
 
-    Checked.__name__, Checked.__qualname__, Checked.__doc__ = node.__name__, node.__qualname__, node.__doc__
-    return Checked
+    Validated.__name__, Validated.__qualname__, Validated.__doc__ = node.__name__, node.__qualname__, node.__doc__
+    return Validated
 
 
-def _check(node: str, item: io.Input, value: Any) -> None:
-    fits, wanted = _demand(item)
-    if not fits(value):
-        raise LeditsInputError(node, item.id, f"is {_shown(value)}, but must be {wanted}")
+def _validate(item: io.Input, value: Any) -> None:
+    is_valid, wanted = _requirement(item)
+    if not is_valid(value):
+        raise LeditsInputError(item.id, f"is {_describe(value)}, but must be {wanted}")
     if isinstance(value, Tensor) and not torch.isfinite(value).all():
-        raise LeditsInputError(node, item.id, "holds values that are not finite (NaN or infinity): mend the node that makes them")
+        raise LeditsInputError(item.id, "has values that are not finite (NaN or infinity): fix the node that produces them")
 
 
-def _demand(item: io.Input) -> tuple[Callable[[Any], bool], str]:
-    """What an input takes: a test, and words for it that say what to do."""
+def _requirement(item: io.Input) -> tuple[Callable[[Any], bool], str]:
+    """What an input takes: a test, and a text that says what to do."""
     if isinstance(item, io.Int.Input | io.Float.Input):
         number, kind = (Integral, "a whole number") if isinstance(item, io.Int.Input) else (Real, "a number")
         return (
@@ -77,27 +85,27 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "VAE": (lambda value: hasattr(value, "decode"), "a VAE: connect the checkpoint's, or a VAE loader"),
     "LATENT": (
         lambda value: isinstance(value, dict) and hasattr(value.get("samples"), "shape"),
-        "a latent: connect VAE Encode, or what made the picture",
+        "a latent: connect VAE Encode, or what made the image",
     ),
     "SIGMAS": (_kind(Tensor), "a list of noise levels: connect LEDITS++ Schedule or another scheduler"),
     "CONDITIONING": (
         lambda value: isinstance(value, list | tuple) and all(_is_encoding(pair) for pair in value),
         "a conditioning: connect CLIP Text Encode",
     ),
-    "MASK": (_axes(3), "a mask, [batch, height, width]: connect one that is as large as the picture"),
+    "MASK": (_axes(3), "a mask, [batch, height, width]: connect one as large as the image"),
     "IMAGE": (
         lambda value: _axes(4)(value) and value.shape[-1] >= 3,
-        "pictures in colour, [batch, height, width, 3]: connect Load Image or VAE Decode",
+        "images in colour, [batch, height, width, 3]: connect Load Image or VAE Decode",
     ),
     "STRING": (_kind(str), "a text"),
     "BOOLEAN": (_kind(bool), "on or off"),
     "COMBO": (_kind(str), "an entry of the list"),
-    InversionSocket.io_type: (_kind(PictureInversion), "an inverted photo: connect LEDITS++ Invert or Load Inversion"),
+    InversionSocket.io_type: (_kind(ImageInversion), "an inverted image: connect LEDITS++ Invert or Load Inversion"),
     ConceptsSocket.io_type: (
         lambda value: isinstance(value, tuple) and all(isinstance(entry, Concept) for entry in value),
         "concepts: connect LEDITS++ Concept",
     ),
-    StoreSocket.io_type: (_kind(AttentionStore), "a store: connect LEDITS++ Attention Store"),
+    StoreSocket.io_type: (_kind(RunHistory), "a store: connect LEDITS++ Attention Store"),
     AttentionSocket.io_type: (_kind(Attention), "attention maps: connect LEDITS++ Edit, Probe Attention or Capture Attention"),
 }
 
@@ -106,7 +114,7 @@ def _is_encoding(pair: Any) -> bool:
     return isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], Tensor) and isinstance(pair[1], dict)
 
 
-def _shown(value: Any) -> str:
+def _describe(value: Any) -> str:
     if value is None:
         return "not there (None)"
     if isinstance(value, Tensor):

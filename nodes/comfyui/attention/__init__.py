@@ -1,0 +1,1 @@
+"""Recording attention while ComfyUI samples."""

@@ -1,0 +1,1 @@
+"""Inversion and edits inside ComfyUI's sampling."""

@@ -1,0 +1,1 @@
+"""Inversions as files."""

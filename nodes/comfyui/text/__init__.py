@@ -1,0 +1,1 @@
+"""Prompts: their encodings, and which tokens are which words."""
