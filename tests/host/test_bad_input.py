@@ -61,7 +61,7 @@ def world(model, clip, vae, latent, sigmas, encode, inversion, photo):
 
     flow = family(SD15_SHAPE, comfy.supported_models.SD15, ModelType.FLOW)
     w.flow = patcher(flow)
-    # Of the small model's family by all names: these differ in nothing but the kind of noise, and the latent's channels.
+    # Both have the small model's family name: one differs only in its noise, the other only in its number of channels.
     w.turned_to_flow = model.clone()
     w.turned_to_flow.add_object_patch("model_sampling", w.flow.get_model_object("model_sampling"))
     latents = type(type(model.get_model_object("latent_format")).__name__, (comfy.latent_formats.SD3,), {})
