@@ -85,7 +85,7 @@ def test_a_store_finds_the_run_by_its_picture(model, encode, clip):
         run("LEDITS_CaptureAttention", store=store, latent=latent, clip=clip, text=text)[0].prompts[0].mean() for latent in (first, second)
     ]
     assert not torch.equal(*maps)
-    with pytest.raises(ValueError, match="Capture Attention, input 'latent'"):
+    with pytest.raises(ValueError, match=r"^LEDITS\+\+ Capture Attention, input 'latent': "):
         run("LEDITS_CaptureAttention", store=store, latent={"samples": first["samples"] + 1}, clip=clip, text=text)
 
 

@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import re
 import shutil
 import threading
 
@@ -101,18 +102,20 @@ def test_a_value_out_of_range_is_refused_by_name(server, changes, node, name):
 
 
 @pytest.mark.parametrize(
-    ("changes", "node", "message"),
+    ("changes", "node", "opening", "named"),
     [
-        ({"n8__text": ""}, "8", "LEDITS++ Concept, input 'text': is empty"),
-        ({"n8__words": "dog"}, "8", "input 'words': 'dog' is not a word of the prompt; its words are: a, green, circle"),
-        ({"n6__cfg": 4.0}, "6", "LEDITS++ Invert, input 'cfg': is 4"),
+        ({"n8__text": ""}, "8", "LEDITS++ Concept, input 'text': ", r"empty"),
+        ({"n8__words": "dog"}, "8", "LEDITS++ Concept, input 'words': ", r"'dog'.*a, green, circle"),
+        ({"n6__cfg": 4.0}, "6", "LEDITS++ Invert, input 'cfg': ", r"\b4\b"),
     ],
 )
-def test_bad_input_comes_back_as_an_error_of_its_node(server, changes, node, message):
+def test_bad_input_comes_back_as_an_error_of_its_node(server, changes, node, opening, named):
     with pytest.raises(NodeFailed) as failure:
         server.run(workflow(seed=4, **changes))
     assert failure.value.data["node_id"] == node
-    assert message in failure.value.data["exception_message"]
+    message = failure.value.data["exception_message"]
+    assert message.startswith(opening)
+    assert re.search(named, message)
 
 
 def interrupted(server, node, graph):
@@ -181,7 +184,7 @@ def test_an_inversion_saved_by_one_prompt_is_loaded_by_the_next(server):
     saved.write_bytes(saved.read_bytes())
     assert "21" in server.run(graph)["executed"]
     saved.write_bytes(saved.read_bytes()[:-8])
-    with pytest.raises(NodeFailed, match=r"LEDITS\+\+ Load Inversion, input 'file': .* damaged"):
+    with pytest.raises(NodeFailed, match=r"LEDITS\+\+ Load Inversion, input 'file': .*photo_00001_.* damaged"):
         server.run(graph)
     graph["21"]["inputs"]["file"] = "../../models/checkpoints/ledits-tiny.safetensors"
     with pytest.raises(PromptRefused):

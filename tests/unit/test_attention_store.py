@@ -28,7 +28,7 @@ def test_repeated_contexts_fold_back():
     alone = cross_attention_probabilities(query, key, 2)
     repeated = cross_attention_probabilities(query, key.repeat(1, 3, 1), 2)
     assert torch.allclose(fold_back(repeated, 7), alone, atol=1e-6)
-    with pytest.raises(ValueError, match="no multiple"):
+    with pytest.raises(ValueError, match=r"\b21\b.*\b8\b"):
         fold_back(repeated, 8)
 
 
@@ -48,7 +48,7 @@ def test_map_sizes(latent, resolution, size):
 
 
 def test_an_impossible_resolution_names_the_possible_ones():
-    with pytest.raises(ValueError, match="64, 32, 16"):
+    with pytest.raises(ValueError, match=r"\b20\b.*64, 32, 16"):
         map_size(64, 64, 20)
 
 
@@ -84,7 +84,7 @@ def test_finding_words():
     assert positions_of(words, "Sunglasses") == (4,)
     assert positions_of(words, "t-shirt, sunglasses") == (1, 2, 3, 4)
     assert positions_of(words, "a") == (0, 5)
-    with pytest.raises(ValueError, match="'hat' is not a word of the prompt; its words are: a, t, -, shirt, sunglasses, a"):
+    with pytest.raises(ValueError, match=r"'hat'.*: a, t, -, shirt, sunglasses, a"):
         positions_of(words, "sunglasses hat")
 
 

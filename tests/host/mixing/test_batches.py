@@ -93,5 +93,5 @@ def test_every_step(edit, model, clip, inversions):
 
 
 def test_a_number_of_masks_that_fits_no_batch_is_refused(edit, model, clip, inversions):
-    with pytest.raises(ValueError, match=r"the mask of concept 1 \('a green circle'\) holds 3 masks for 4 pictures"):
+    with pytest.raises(ValueError, match=r"^LEDITS\+\+ Edit, input 'concepts': .*'a green circle'.*\b3\b.*\b4\b"):
         edit(model, inversions[0], chained(clip, ("a green circle", {"mask": masks(slice(3))})))

@@ -96,7 +96,7 @@ def test_each_guiders_prompts_are_told_apart(name, model, encode, sigmas, alone,
     assert torch.equal(latent["samples"], sample(first(GUIDERS[name](model, encode)), sigmas)["samples"])
     assert torch.allclose(captured(store, latent, POSITIVE, "positive").mean(), alone[POSITIVE], atol=1e-5)
     if name == "BasicGuider":
-        with pytest.raises(ValueError, match=r"input .branch..*nothing was recorded"):
+        with pytest.raises(ValueError, match=r"^LEDITS\+\+ Capture Attention, input 'branch': .*'negative'"):
             captured(store, latent, NEGATIVE, "negative")
     else:
         text = POSITIVE if name == "both texts the same" else NEGATIVE
@@ -166,12 +166,10 @@ def test_rows_that_nobody_declares_are_refused(prepend, model, encode, sigmas, t
     """Whether they stand before or behind cannot be known, and a wrong map is worse than none."""
     patched = strangers.row_adder(prepend, False, False)(model, encode(THIRD))
     inversion = invert(patched, **small)
-    with pytest.raises(
-        RuntimeError, match=r"cannot tell whose attention is whose: another node turned a batch of 2 rows into 3 .* mask_mode 'noise'"
-    ):
+    with pytest.raises(RuntimeError, match=r"^LEDITS\+\+.*\b2\b.*\b3\b.*'noise'"):
         edit(patched, inversion, two_concepts)
     listened = run("LEDITS_AttentionStore", model=patched)[0]
-    with pytest.raises(RuntimeError, match="Attention Store"):
+    with pytest.raises(RuntimeError, match=r"^LEDITS\+\+.*Attention Store"):
         sample(first(CFGGuider.execute(listened, encode(POSITIVE), encode(NEGATIVE), 4.0)), sigmas)
     assert torch.isfinite(edit(patched, inversion, concept("a green circle", mask_mode="noise")).samples).all()
 
@@ -202,7 +200,7 @@ def test_split_sigmas_replay_their_first_part_and_any_sampler_goes_on(model, inv
         rest = first(
             SamplerCustomAdvanced.execute(first(DisableNoise.execute()), guider, comfy.samplers.sampler_object("euler"), low, half)
         )
-        with pytest.raises(ValueError, match=r"Replay Sampler.*sigmas"):
+        with pytest.raises(ValueError, match=r"^LEDITS\+\+ Replay Sampler.*sigmas"):
             SamplerCustomAdvanced.execute(noise, guider, sampler, low, half)
     edited = edit(model, inversion, two_concepts)
     # The last step ends at the prediction, which is the same; only the inversion's own correction is missing from it.
