@@ -1,7 +1,7 @@
 PYTHON ?= python3
 IN_HOST = $(PYTHON) tests/environment/prepare.py
 
-.PHONY: demo test test-fast test-browser static train measure exactness quality bench tune pictures locale workflows screenshots artwork archive hold hero
+.PHONY: demo test test-fast test-browser static train measure exactness quality bench figures tune pictures locale workflows screenshots artwork archive hold hero
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) tests/demo.py
@@ -31,6 +31,9 @@ quality: ## score masks and edits on drawn pictures beside diffusers'; resumes; 
 
 bench:  ## speed and memory beside diffusers' and the bare network calls; resumes; make bench QUICK=1 for less of everything
 	$(IN_HOST) tests/bench/run.py $(if $(QUICK),--quick) $(ARGS)
+
+figures: ## fill the figures in README.md and docs/ from the measured results; make figures ARGS=--check says what differs
+	$(PYTHON) scripts/figures.py $(ARGS)
 
 tune:   ## find the settings that quality uses, on pictures of their own: make tune ARGS="--kinds shape"
 	$(IN_HOST) tests/quality/tune.py $(ARGS)
