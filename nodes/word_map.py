@@ -23,6 +23,5 @@ def merge_word_maps(node: str, attention: Attention, concept: int, words: str = 
     except ValueError as error:
         raise LeditsInputError(node, "words", str(error)) from error
     if not torch.isfinite(word_map).all():
-        problem = "has maps that are not finite (NaN or infinity): load the model that made them in another precision"
-        raise LeditsInputError(node, "attention", problem)
+        raise LeditsInputError(node, "attention", "has maps with NaN or infinity: load the model that made them in another precision")
     return word_map

@@ -72,12 +72,9 @@ def contact_sheet(images: Sequence[Tensor], labels: Sequence[str], columns: int)
 
 
 def add_labels(images: Sequence[Tensor], labels: Sequence[str], columns: int = 1) -> list[Tensor]:
-    """Each image with its label on a dark strip below, all strips of one height and letter size.
+    """Each image [B, H, W, 3] of one width with its label on a dark strip below, all strips of one height and letter size.
 
-    Args:
-        images: each [B, H, W, 3] in 0..1, all of one width; narrow ones are upscaled.
-        labels: of one or more lines; letters that no font here has become ?.
-        columns: of each image if it is a sheet itself, whose labels get the same size.
+    Narrow images are upscaled, letters that no font here has become ?. `columns` of an image that is a sheet: as large as its own labels.
     """
     images = [fit(image) for image in images]
     width = images[0].shape[2]
@@ -93,24 +90,21 @@ def add_labels(images: Sequence[Tensor], labels: Sequence[str], columns: int = 1
     return [torch.cat([image, strip.to(image).expand(len(image), -1, -1, -1)], 1) for image, strip in zip(images, strips, strict=True)]
 
 
-def _wrap(text: str, font: FreeTypeFont, width: float) -> list[str]:
-    """At most MAX_LINES lines of a text, each within `width` pixels."""
-    lines: list[str] = []
-    rest = text.strip()
-    while rest and len(lines) < MAX_LINES:
-        end = max(1, bisect_right(range(1, len(rest) + 1), width, key=lambda end: font.getlength(rest[:end])))
-        if end < len(rest) and " " in rest[: end + 1]:
-            end = rest.rindex(" ", 0, end + 1)
-        lines.append(rest[:end].strip())
-        rest = rest[end:].strip()
-    if rest:
-        lines[-1] = lines[-1][:-2].rstrip() + "..."
-    return lines or [""]
+def _wrap(text: str, font: FreeTypeFont, width: float, lines: int = MAX_LINES) -> list[str]:
+    """At most so many lines of a text, each within `width` pixels, broken at spaces where possible."""
+    text = text.strip()
+    end = max(1, bisect_right(range(1, len(text) + 1), width, key=lambda end: font.getlength(text[:end])))
+    if end >= len(text):
+        return [text]
+    if " " in text[: end + 1]:
+        end = text.rindex(" ", 0, end + 1)
+    line = text[:end].strip()
+    return [line, *_wrap(text[end:], font, width, lines - 1)] if lines > 1 else [line[:-2].rstrip() + "..."]
 
 
 def _draw_strip(lines: Sequence[str], font: FreeTypeFont, height: int, width: int) -> Tensor:
     strip = Image.new("RGB", (width, height), LABEL_BACKGROUND)
-    for index, line in enumerate(lines):
-        middle = height / 2 + 1.25 * font.size * (index - (len(lines) - 1) / 2)
-        ImageDraw.Draw(strip).text((width / 2, middle), line, LABEL_COLOR, font, anchor="mm")
-    return torch.from_numpy(np.array(strip, np.float32) / 255)[None]
+    spacing = 1.25 * font.size - font.getbbox("A")[3]  # Pillow adds the height of an A
+    position = (width / 2, height / 2)
+    ImageDraw.Draw(strip).multiline_text(position, "\n".join(lines), LABEL_COLOR, font, "mm", spacing, "center")
+    return torch.from_numpy(np.array(strip, np.float32) / 255)

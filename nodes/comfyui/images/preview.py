@@ -48,13 +48,8 @@ def image_ui(
 ) -> dict[str, Any]:
     """The `ui` output that shows a sheet for each image of a batch, numbered if there are several.
 
-    Args:
-        draw_sheet: makes the sheet of the image at an index of the batch, [1, H, W, 3] in 0..1.
-        count: images of the batch.
-        labels: texts on the sheets; letters that no font here has are named in a text.
-        columns: of each sheet.
-        text: shown as well.
-        steps: that the node has sampled.
+    `draw_sheet` makes the sheet, [1, H, W, 3] in 0..1, of the image at an index of the batch of `count`. `labels` are the texts on a
+    sheet of so many columns, to name letters that no font here has. `steps`: how many the node has sampled, if it shows latent previews.
     """
     sheets = [draw_sheet(index) for index in range(min(count, MAX_PREVIEWS))]
     if count > 1:
@@ -82,10 +77,8 @@ def mask_ui(
 ) -> dict[str, Any]:
     """The `ui` output of an edit: a panel for each concept, with its mask over the image; the rest as in `image_ui`.
 
-    Args:
-        image: [B or 1, h, w, 3] in 0..1, of any size.
-        masks: [concepts * B, H, W], concept by concept.
-        vae_scale_factor: image pixels along a side of a latent pixel; the VAE crops what does not fill one.
+    The image is [B or 1, h, w, 3] in 0..1, of any size; up to `vae_scale_factor` pixels more are what the VAE crops. The masks are
+    [concepts * B, H, W], concept by concept.
     """
     height, width = masks.shape[1:]
     by_concept = masks.unflatten(0, (len(concepts), -1))
