@@ -31,7 +31,7 @@ def overlay(images: Tensor, colors: Tensor, opacity: float) -> Tensor:
 
 
 def draw_masks(images: Tensor, masks: Tensor) -> Tensor:
-    """Tints the masks [B, H, W] over images [B, H, W, 3], gray ones less; a white line runs inside their edge, a black one outside."""
+    """Tints the masks [B, H, W] over images [B, H, W, 3], half-set ones less, with a white line inside their edge and a black one outside."""
     inside = (masks > 0).float()
     outside = 1 - inside
     width = max(1, round(min(masks.shape[1:]) / 160))

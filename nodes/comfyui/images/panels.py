@@ -32,7 +32,7 @@ def count_columns(count: int, height: int, width: int) -> int:
 
 
 def fit(images: Tensor, max_size: int = sys.maxsize, count: int = 1) -> Tensor:
-    """Resizes images [B, H, W, 3] so that a sheet of `count` has about `max_size` pixels a side at most, but each MIN_PANEL_WIDTH."""
+    """Resizes images [B, H, W, 3] so that a sheet of `count` is at most about `max_size` pixels large and stays readable."""
     height, width = images.shape[1:3]
     columns = count_columns(count, height, width)
     max_side = max_size // max(columns, math.ceil(count / columns))
@@ -74,7 +74,10 @@ def contact_sheet(images: Sequence[Tensor], labels: Sequence[str], columns: int)
 def add_labels(images: Sequence[Tensor], labels: Sequence[str], columns: int = 1) -> list[Tensor]:
     """Each image [B, H, W, 3] of one width with its label on a dark strip below, all strips of one height and letter size.
 
-    Narrow images are upscaled, letters that no font here has become ?. `columns` of an image that is a sheet: as large as its own labels.
+    Args:
+        images: narrow ones are upscaled.
+        labels: letters that no font here has become ?.
+        columns: of an image that is a sheet itself; its label is as large as the labels on it.
     """
     images = [fit(image) for image in images]
     width = images[0].shape[2]

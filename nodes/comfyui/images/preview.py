@@ -38,20 +38,17 @@ def text_ui(node: Node, text: str) -> dict[str, Any]:
 
 
 def image_ui(
-    node: Node,
-    draw_sheet: Callable[[int], Tensor],
-    count: int,
-    labels: Sequence[str] = (),
-    columns: int = 1,
-    text: str = "",
-    steps: int = 0,
+    node: Node, draw: Callable[[int], Tensor], count: int, labels: Sequence[str] = (), columns: int = 1, text: str = "", steps: int = 0
 ) -> dict[str, Any]:
     """The `ui` output that shows a sheet for each image of a batch, numbered if there are several.
 
-    `draw_sheet` makes the sheet, [1, H, W, 3] in 0..1, of the image at an index of the batch of `count`. `labels` are the texts on a
-    sheet of so many columns, to name letters that no font here has. `steps`: how many the node has sampled, if it shows latent previews.
+    Args:
+        draw: makes the sheet of the image at an index of the batch, [1, H, W, 3] in 0..1.
+        labels: texts on a sheet; the letters that no font here has are shown as a text.
+        columns: of a sheet.
+        steps: how many the node has sampled; 0 if it shows no latent previews.
     """
-    sheets = [draw_sheet(index) for index in range(min(count, MAX_PREVIEWS))]
+    sheets = [draw(index) for index in range(min(count, MAX_PREVIEWS))]
     if count > 1:
         numbers = [f"{index + 1} of {count}" for index in range(len(sheets))]
         if count > MAX_PREVIEWS:
@@ -73,12 +70,21 @@ def sheet_ui(node: Node, sheets: Tensor, labels: Sequence[str] = (), columns: in
 
 
 def mask_ui(
-    node: Node, image: Tensor, masks: Tensor, concepts: Sequence[Concept], record: EditRecord, vae_scale_factor: int, text: str, steps: int
+    node: Node,
+    image: Tensor,
+    masks: Tensor,
+    concepts: Sequence[Concept],
+    record: EditRecord,
+    scale_factor: int,
+    text: str | None,
+    steps: int,
 ) -> dict[str, Any]:
     """The `ui` output of an edit: a panel for each concept, with its mask over the image; the rest as in `image_ui`.
 
-    The image is [B or 1, h, w, 3] in 0..1, of any size; up to `vae_scale_factor` pixels more are what the VAE crops. The masks are
-    [concepts * B, H, W], concept by concept.
+    Args:
+        image: [B or 1, h, w, 3] in 0..1, of any size.
+        masks: [concepts * B, H, W], concept by concept.
+        scale_factor: image pixels along a side of a latent pixel; the VAE crops the rest.
     """
     height, width = masks.shape[1:]
     by_concept = masks.unflatten(0, (len(concepts), -1))
@@ -86,7 +92,7 @@ def mask_ui(
     columns = count_columns(len(concepts), height, width)
 
     def draw_sheet(index: int) -> Tensor:
-        background = center_crop(image[index % len(image)][None], height, width, vae_scale_factor)
+        background = center_crop(image[index % len(image)][None], height, width, scale_factor)
         background = fit(background, PREVIEW_SIZE, len(concepts))
         panels, labels = [], []
         for mask, change, used in zip(by_concept[:, index], changes, record.masks, strict=True):
@@ -94,7 +100,7 @@ def mask_ui(
             labels.append(f"{change}\n{describe_area(mask) if used is not None else 'it never acted'}")
         return contact_sheet(panels, labels, columns)
 
-    return image_ui(node, draw_sheet, by_concept.shape[1], changes, columns, text, steps)
+    return image_ui(node, draw_sheet, by_concept.shape[1], changes, columns, text or "", steps)
 
 
 def describe_area(mask: Tensor) -> str:
