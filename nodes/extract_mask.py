@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..ledits.heatmap import colour
-from ..ledits.masks import OFFICIAL_SMOOTHING, above_quantile, resize, smooth, unit_range, upsample
-from ..ledits.panels import contact_sheet, fitted
-from ..ledits.tokens import merge_words, positions_of
-from .comfyui.preview import PREVIEW, share, shown
+from ..ledits.masks import OFFICIAL_SMOOTHING, above_quantile, min_max_normalize, resize_bilinear, resize_nearest, smooth
+from .comfyui.images.heatmap import apply_colormap
+from .comfyui.images.panels import contact_sheet, fit
+from .comfyui.images.preview import PREVIEW_SIZE, describe_area, image_ui
 from .comfyui.types import Attention, AttentionSocket
-from .errors import LeditsInputError
+from .word_map import merge_word_maps
 
 NODE = "LEDITS++ Extract Mask"
 
 
-class ExtractMask(io.ComfyNode):
+class ExtractMaskNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="LEDITS_ExtractMask",
             display_name=NODE,
             category="LEDITS++/attention",
-            description="Turns where words look into an ordinary mask, for inpainting, compositing or any other node. Maps of several steps are averaged.",
+            description="Turns the attention of words into a mask for any other node, such as inpainting. Averages the maps of several steps.",
             search_aliases=["ledits", "attention mask", "text mask"],
             inputs=[
                 AttentionSocket.Input("attention", tooltip="From Probe Attention, Capture Attention or Edit."),
-                io.Int.Input(
-                    "concept",
-                    default=0,
-                    min=0,
-                    max=63,
-                    tooltip="Which concept's maps, counted from 0 along the chain. 0 where there is one text.",
-                ),
+                io.Int.Input("concept", default=0, min=0, max=63, tooltip="Which concept's maps, counted from 0 along the chain."),
                 io.String.Input("words", default="", tooltip="Only these words of the text, such as 'dog'. Empty: all words together."),
                 io.Float.Input(
                     "smoothing",
@@ -43,26 +35,18 @@ class ExtractMask(io.ComfyNode):
                     max=16.0,
                     step=0.05,
                     round=0.0001,
-                    tooltip="Blur before the cut, in cells of the map: removes specks and rounds corners. 0: none.",
+                    tooltip="Blur before the cut, in pixels of the map: removes specks and rounds corners. 0: none.",
                 ),
                 io.Float.Input(
-                    "quantile",
-                    default=0.9,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="About one minus the share of the picture in the mask: 0.9 keeps "
-                    "the tenth that the words look at most. Lower it for larger things.",
+                    "quantile", default=0.9, min=0.0, max=1.0, step=0.01, tooltip="0.9 keeps the tenth with most attention; 0.5 keeps half."
                 ),
-                io.Boolean.Input(
-                    "binary", default=True, tooltip="On: inside or outside. Off: a soft mask that grows with attention above the cut."
-                ),
-                io.Int.Input("width", default=0, min=0, max=16384, tooltip="Width of the mask in pixels; 0: the picture's."),
-                io.Int.Input("height", default=0, min=0, max=16384, tooltip="Height of the mask in pixels; 0: the picture's."),
+                io.Boolean.Input("binary", default=True, tooltip="On: inside or outside. Off: soft, by the attention above the cut."),
+                io.Int.Input("width", default=0, min=0, max=16384, tooltip="Width of the mask in pixels; 0: the image's."),
+                io.Int.Input("height", default=0, min=0, max=16384, tooltip="Height of the mask in pixels; 0: the image's."),
             ],
             outputs=[
-                io.Mask.Output(display_name="mask", tooltip="White where the words look."),
-                io.Image.Output(display_name="heatmap", tooltip="The smoothed map in colours, dark to bright."),
+                io.Mask.Output(display_name="mask", tooltip="White where the attention of the words is strong."),
+                io.Image.Output(display_name="heatmap", tooltip="The smoothed map in colors, dark to bright."),
             ],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
@@ -73,35 +57,13 @@ class ExtractMask(io.ComfyNode):
         cls, attention: Attention, concept: int, words: str, smoothing: float, quantile: float, binary: bool, width: int, height: int
     ) -> io.NodeOutput:
         size = (height or attention.height, width or attention.width)
-        maps = smooth(merged_map(NODE, attention, concept, words), smoothing)
-        cut, levels = above_quantile(maps, quantile), unit_range(maps)
-        mask = upsample(cut, *size) if binary else resize(cut * levels, *size)
-        heat = colour(resize(levels, *size))
+        maps = smooth(merge_word_maps(NODE, attention, concept, words), smoothing)
+        cut, levels = above_quantile(maps, quantile), min_max_normalize(maps)
+        mask = resize_nearest(cut, *size) if binary else resize_bilinear(cut * levels, *size)
+        heatmap = apply_colormap(resize_bilinear(levels, *size))
 
-        def sheet(place: int) -> Tensor:
-            one, heated = mask[place : place + 1], heat[place : place + 1]
-            panels = [fitted(picture, 2, PREVIEW) for picture in (one[..., None].expand_as(heated), heated)]
-            return contact_sheet(panels, [f"mask: {share(one)}", "heatmap"], 2)
+        def draw_sheet(index: int) -> Tensor:
+            panels = [fit(images[index][None], PREVIEW_SIZE, 2) for images in (mask[..., None].expand_as(heatmap), heatmap)]
+            return contact_sheet(panels, [f"mask: {describe_area(mask[index])}", "heatmap"], 2)
 
-        return io.NodeOutput(mask, heat, ui=shown(cls, sheet, len(mask), columns=2))
-
-
-def merged_map(node: str, attention: Attention, concept: int, words: str) -> Tensor:
-    """The mean map of a concept's chosen words, [B, h, w]; refuses a concept or word that is not there."""
-    if concept >= len(attention.prompts):
-        raise LeditsInputError(node, "concept", f"is {concept}, but the attention holds {len(attention.prompts)}, counted from 0")
-    prompt = attention.prompts[concept]
-    if not prompt.steps:
-        raise LeditsInputError(
-            node, "concept", f"is {concept} ({prompt.text!r}), which has no maps: its mask_mode used no attention, or it never acted"
-        )
-    try:
-        positions = positions_of(prompt.words, words)
-    except ValueError as error:
-        raise LeditsInputError(node, "words", str(error)) from error
-    maps = merge_words(prompt.mean(), positions)
-    if not torch.isfinite(maps).all():
-        raise LeditsInputError(
-            node, "attention", "holds maps that are not finite (NaN or infinity): load the model that was looked at in another precision"
-        )
-    return maps
+        return io.NodeOutput(mask, heatmap, ui=image_ui(cls, draw_sheet, len(mask), columns=2))

@@ -1,4 +1,4 @@
-"""What nodes show of their results: masks over the photo, sheets, and what is written on them."""
+"""What nodes show of their results: masks over the image, sheets and their labels."""
 
 import importlib
 
@@ -10,47 +10,48 @@ import pytest
 import torch
 from in_comfy import execute, pack, pictures_on, run
 
-preview = importlib.import_module(f"{pack().__name__}.nodes.comfyui.preview")
-panels = importlib.import_module(f"{pack().__name__}.ledits.panels")
+preview = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.preview")
+panels = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.panels")
+fonts = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.fonts")
 SIZE, GAP = 256, panels.GAP
-GREY = torch.full((1, SIZE, SIZE, 3), 0.5)
+GRAY = torch.full((1, SIZE, SIZE, 3), 0.5)
 
 
-def shown(node_id, **inputs):
-    """A node's results, the pictures that it shows and the text beside them."""
+def show(node_id, **inputs):
+    """A node's results, the images that it shows and the text beside them."""
     output = execute(node_id, **inputs)
     return output.result, pictures_on(output), (output.ui or {}).get("text")
 
 
-def panel(sheet, place, size=SIZE):
-    """The picture above the label of a sheet's first row."""
-    left = place * (size + GAP)
+def panel(sheet, index, size=SIZE):
+    """An image above its label, of a sheet's first row."""
+    left = index * (size + GAP)
     return sheet[:size, left : left + size]
 
 
-def recovered(drawn):
-    """The mask that is drawn over an even grey: tinted, or the white line within its edge."""
+def recover_mask(drawn):
+    """The mask that is drawn over an even gray: tinted, or the white line inside its edge."""
     return ((drawn.amax(-1) - drawn.amin(-1) > 0.1) | (drawn.amin(-1) > 0.9)).float()
 
 
 @pytest.fixture
 def edit(model, inversion):
-    return lambda concepts, **inputs: shown("LEDITS_Edit", **({"model": model, "inversion": inversion, "concepts": concepts} | inputs))
+    return lambda concepts, **inputs: show("LEDITS_Edit", **({"model": model, "inversion": inversion, "concepts": concepts} | inputs))
 
 
 @pytest.fixture
-def written(monkeypatch):
-    """What is written below pictures."""
-    texts = []
-    labelled = preview.labelled
+def labels(monkeypatch):
+    """The labels that were drawn."""
+    drawn = []
+    add_labels = preview.add_labels
 
-    def listen(pictures, labels, columns=1):
-        texts.extend(labels)
-        return labelled(pictures, labels, columns)
+    def record(images, labels, columns=1):
+        drawn.extend(labels)
+        return add_labels(images, labels, columns)
 
-    monkeypatch.setattr(preview, "labelled", listen)
-    monkeypatch.setattr(panels, "labelled", listen)
-    return texts
+    monkeypatch.setattr(preview, "add_labels", record)
+    monkeypatch.setattr(panels, "add_labels", record)
+    return drawn
 
 
 @pytest.fixture(scope="module")
@@ -60,28 +61,28 @@ def pair(model, vae, photo, sigmas, encode):
     return run("LEDITS_Invert", model=model, latent=latents, sigmas=sigmas, negative=encode(""))[0]
 
 
-def test_the_masks_drawn_are_the_masks_used(edit, concept, written):
+def test_the_masks_drawn_are_the_masks_used(edit, concept, labels):
     concepts = concept("a green circle", concepts=concept("a red circle", direction="remove", threshold=0.6, mask_mode="noise"))
-    (_, _, masks), (sheet,), text = edit(concepts, image=GREY)
-    for place, mask in enumerate(masks):
+    (_, _, masks), (sheet,), text = edit(concepts, image=GRAY)
+    for index, mask in enumerate(masks):
         assert 0 < mask.mean() < 0.5
-        assert torch.equal(recovered(panel(sheet, place)), mask)
+        assert torch.equal(recover_mask(panel(sheet, index)), mask)
     assert not torch.equal(*masks)
     assert sheet.shape[1] == 2 * SIZE + GAP
-    assert written == [
+    assert labels == [
         f"remove: a red circle\n{masks[0].mean():.0%} of the picture",
         f"add: a green circle\n{masks[1].mean():.0%} of the picture",
     ]
     assert text is None
 
 
-def test_around_the_mask_the_photo_is_seen(edit, concept, photo):
+def test_the_image_is_unchanged_outside_the_mask(edit, concept, photo):
     (_, _, masks), (sheet,), _ = edit(concept("a green circle"), image=photo)
     far = torch.nn.functional.max_pool2d(masks[:, None], 9, 1, 4)[0, 0] == 0
     assert (panel(sheet, 0)[far] - photo[0][far]).abs().max() < 1.01 / 255
 
 
-def test_without_a_photo_it_is_drawn_over_what_previews_show(edit, concept, model, latent):
+def test_without_an_image_masks_are_drawn_over_the_latent_preview(edit, concept, model, latent):
     (_, _, masks), (sheet,), _ = edit(concept("a green circle"))
     inner = model.model.process_latent_in(latent["samples"])
     kind = model.model.latent_format
@@ -92,7 +93,7 @@ def test_without_a_photo_it_is_drawn_over_what_previews_show(edit, concept, mode
 
 
 @pytest.mark.parametrize("with_photo", [False, True])
-def test_showing_asks_the_networks_nothing(calls, concept, inversion, photo, with_photo, monkeypatch, vae):
+def test_drawing_calls_no_network(calls, concept, inversion, photo, with_photo, monkeypatch, vae):
     counted, sizes = calls
     concepts = concept("a green circle")
     sampler, sigmas, start, noise = run("LEDITS_ReplaySampler", inversion=inversion)
@@ -102,64 +103,62 @@ def test_showing_asks_the_networks_nothing(calls, concept, inversion, photo, wit
     needed = list(sizes)
     sizes.clear()
     for coder in ("encode", "decode"):
-        monkeypatch.setattr(type(vae), coder, lambda *arguments: pytest.fail("the VAE was asked"))
-    _, pictures, _ = shown("LEDITS_Edit", model=counted, inversion=inversion, concepts=concepts, **({"image": photo} if with_photo else {}))
-    assert len(pictures) == 1
+        monkeypatch.setattr(type(vae), coder, lambda *arguments: pytest.fail("the VAE was called"))
+    _, images, _ = show("LEDITS_Edit", model=counted, inversion=inversion, concepts=concepts, **({"image": photo} if with_photo else {}))
+    assert len(images) == 1
     assert sizes == needed
 
 
 def test_a_replay_shows_nothing(edit, photo):
     for inputs in ({}, {"image": photo}):
-        _, pictures, text = edit((), **inputs)
-        assert pictures == []
+        _, images, text = edit((), **inputs)
+        assert images == []
         assert text is None
 
 
-def test_a_concept_that_never_acts_says_so(edit, concept, written):
-    _, (sheet,), _ = edit(concept("a green circle", warmup=100), image=GREY)
-    assert (panel(sheet, 0) - GREY[0]).abs().max() < 1 / 255
-    assert written == ["add: a green circle\nit never acted"]
+def test_a_concept_that_never_acts_says_so(edit, concept, labels):
+    _, (sheet,), _ = edit(concept("a green circle", warmup=100), image=GRAY)
+    assert (panel(sheet, 0) - GRAY[0]).abs().max() < 1 / 255
+    assert labels == ["add: a green circle\nit never acted"]
 
 
 @pytest.mark.parametrize("shape", [(512, 512), (64, 64), (263, 260), (1000, 1003)])
-def test_the_photo_may_come_in_another_size(edit, concept, shape):
+def test_the_image_may_have_another_size(edit, concept, shape):
     (_, _, masks), (sheet,), _ = edit(concept("a green circle"), image=torch.full((1, *shape, 3), 0.5))
-    assert torch.equal(recovered(panel(sheet, 0)), masks[0])
+    assert torch.equal(recover_mask(panel(sheet, 0)), masks[0])
 
 
-def test_a_photo_with_transparency_is_shown_without(edit, concept):
-    (_, _, masks), (sheet,), _ = edit(concept("a green circle"), image=torch.cat([GREY, GREY[..., :1]], -1))
-    assert torch.equal(recovered(panel(sheet, 0)), masks[0])
+def test_an_alpha_channel_is_ignored(edit, concept):
+    (_, _, masks), (sheet,), _ = edit(concept("a green circle"), image=torch.cat([GRAY, GRAY[..., :1]], -1))
+    assert torch.equal(recover_mask(panel(sheet, 0)), masks[0])
 
 
 @pytest.mark.parametrize("photos", [1, 2])
-def test_each_picture_of_a_batch_is_shown_with_its_own_masks(edit, concept, pair, photos, written):
-    image = torch.cat([GREY, GREY * 0.6])[:photos]
+def test_each_image_of_a_batch_is_shown_with_its_own_masks(edit, concept, pair, photos, labels):
+    image = torch.cat([GRAY, GRAY * 0.6])[:photos]
     concepts = concept("a green circle", concepts=concept("a red circle", direction="remove"))
     (_, _, masks), sheets, _ = edit(concepts, inversion=pair, image=image)
     assert len(sheets) == 2
     for number, sheet in enumerate(sheets):
-        for place in range(2):
-            assert torch.equal(recovered(panel(sheet, place)), masks[2 * place + number])
+        for index in range(2):
+            assert torch.equal(recover_mask(panel(sheet, index)), masks[2 * index + number])
         assert (panel(sheet, 0)[-1, -1] - image[number % photos, -1, -1]).abs().max() < 1.01 / 255
-    assert written[-2:] == ["1 of 2", "2 of 2"]
+    assert labels[-2:] == ["1 of 2", "2 of 2"]
 
 
-def test_a_large_batch_says_what_is_not_shown(edit, concept, pair, written, monkeypatch):
-    monkeypatch.setattr(preview, "MOST", 1)
+def test_a_large_batch_says_what_is_not_shown(edit, concept, pair, labels, monkeypatch):
+    monkeypatch.setattr(preview, "MAX_PREVIEWS", 1)
     (_, _, masks), sheets, _ = edit(concept("a green circle"), inversion=pair)
     assert len(masks) == 2
     assert len(sheets) == 1
-    assert written[-1] == "1 of 2; the other 1 are not shown"
+    assert labels[-1] == "1 of 2; the other 1 are not shown"
 
 
-def test_letters_without_a_font_are_named_beside_the_picture(edit, concept, monkeypatch):
-    monkeypatch.setattr(panels, "FONTS", ())
-    panels._font_for.cache_clear()
-    _, (sheet,), text = edit(concept("a \u7ea2 circle"), image=GREY)
-    _, (question,), no_text = edit(concept("a ? circle"), image=GREY)
-    panels._font_for.cache_clear()
-    assert text == ("No font of this computer has the letters \u7ea2: the labels show ? in their place.",)
+def test_letters_without_a_font_are_named_beside_the_image(edit, concept, monkeypatch):
+    monkeypatch.setattr(fonts, "SYSTEM_FONTS", ())
+    _, (sheet,), text = edit(concept("a \u7ea2 circle"), image=GRAY)
+    _, (question,), no_text = edit(concept("a ? circle"), image=GRAY)
+    assert text == ("No font on this computer has the letters \u7ea2: the labels show ? instead.",)
     assert no_text is None
     # The same letters on both, whatever the share says.
     assert torch.equal(sheet[SIZE : SIZE + 24], question[SIZE : SIZE + 24])
@@ -167,56 +166,56 @@ def test_letters_without_a_font_are_named_beside_the_picture(edit, concept, monk
 
 @pytest.fixture
 def sent(monkeypatch):
-    """The previews that reach the page: how far the bar was, the longest side that it makes of them, and each as [H, W, 3] in 0..1."""
+    """The previews that reach the page: progress, total, the longest side to show, and the image, [H, W, 3] in 0..1."""
     messages = []
 
-    def listen(value, total, preview, node_id=None):
+    def record(value, total, preview, node_id=None):
         if preview is not None:
-            _format, picture, longest = preview
-            messages.append((value, total, longest, torch.from_numpy(np.array(picture.convert("RGB"), np.float32)) / 255))
+            _format, image, longest = preview
+            messages.append((value, total, longest, torch.from_numpy(np.array(image.convert("RGB"), np.float32)) / 255))
 
-    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", listen)
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", record)
     monkeypatch.setattr(comfy.cli_args.args, "preview_method", comfy.cli_args.LatentPreviewMethod.Latent2RGB)
     return messages
 
 
-def test_what_is_shown_takes_the_place_of_the_last_preview(edit, concept, sent, model, vae, inversion):
-    """The page goes on showing the last preview of a node, so it must be the result."""
-    _, (sheet,), _ = edit(concept("a green circle"), image=GREY)
+def test_the_result_replaces_the_last_preview(edit, concept, sent, model, vae, inversion):
+    """The page keeps showing the last preview of a node, so it must be the result."""
+    _, (sheet,), _ = edit(concept("a green circle"), image=GRAY)
     assert len(sent) == 7
     assert sent[-1][:3] == (6, 6, max(sheet.shape))
     assert (sent[-1][3] - sheet).abs().max() < 1.01 / 255
     sent.clear()
     edit(())
-    assert len(sent) == 6, "a replay goes on showing the photo"
+    assert len(sent) == 6, "a replay keeps showing the image"
     sent.clear()
-    _, (sheet,), _ = shown(
+    _, (sheet,), _ = show(
         "LEDITS_Sweep", model=model, vae=vae, inversion=inversion, concepts=concept("a green circle"), column_values="2, 4"
     )
     assert sent[-1][:3] == (12, 12, max(sheet.shape))
     assert (sent[-1][3] - sheet).abs().max() < 1.01 / 255
 
 
-def test_of_a_batch_it_holds_all_pictures(edit, concept, pair, sent):
+def test_the_last_preview_has_all_images_of_a_batch(edit, concept, pair, sent):
     _, sheets, _ = edit(concept("a green circle"), inversion=pair)
     assert len(sheets) == 2
     last = sent[-1][3]
-    for place, sheet in enumerate(sheets):
-        left = place * (sheet.shape[1] + GAP)
+    for index, sheet in enumerate(sheets):
+        left = index * (sheet.shape[1] + GAP)
         assert (last[: sheet.shape[0], left : left + sheet.shape[1]] - sheet).abs().max() < 1.01 / 255
 
 
 def test_without_previews_none_is_sent(edit, concept, sent, monkeypatch):
     monkeypatch.setattr(comfy.cli_args.args, "preview_method", comfy.cli_args.LatentPreviewMethod.NoPreviews)
-    _, pictures, _ = edit(concept("a green circle"))
-    assert len(pictures) == 1
+    _, images, _ = edit(concept("a green circle"))
+    assert len(images) == 1
     assert sent == []
 
 
-def test_latents_whose_colours_are_not_known_are_grey(model, latent):
-    strange = model.clone()
-    strange.add_object_patch("latent_format", comfy.latent_formats.LatentFormat())
-    drawn = preview.latent_colours(strange, latent["samples"])
+def test_latents_of_unknown_colors_are_gray(model, latent):
+    unknown = model.clone()
+    unknown.add_object_patch("latent_format", comfy.latent_formats.LatentFormat())
+    drawn = preview.latents_to_rgb(unknown, latent["samples"])
     assert drawn.shape == (1, 32, 32, 3)
     assert torch.equal(drawn[..., 0], drawn[..., 2])
     assert drawn.max() - drawn.min() > 0.9
@@ -225,7 +224,7 @@ def test_latents_whose_colours_are_not_known_are_grey(model, latent):
 def test_latents_of_many_channels_are_shown(model):
     large = model.clone()
     large.add_object_patch("latent_format", comfy.latent_formats.Flux2())
-    drawn = preview.latent_colours(large, torch.randn(2, 128, 4, 6))
+    drawn = preview.latents_to_rgb(large, torch.randn(2, 128, 4, 6))
     assert drawn.shape == (2, 8, 12, 3)
     assert 0 <= drawn.min() < drawn.max() <= 1
 
@@ -239,15 +238,15 @@ def attention(model, latent, clip):
     ("settings", "times"), [({}, 1), ({"binary": False}, 1), ({"width": 64, "height": 64}, 4), ({"width": 2048, "height": 1024}, 0.5)]
 )
 def test_extract_mask_shows_its_mask_and_map(attention, settings, times):
-    (mask, heatmap), (sheet,), _ = shown("LEDITS_ExtractMask", attention=attention, words="circle", **settings)
+    (mask, heatmap), (sheet,), _ = show("LEDITS_ExtractMask", attention=attention, words="circle", **settings)
     height, width = (round(side * times) for side in mask.shape[1:])
     scaled = (
-        torch.nn.functional.interpolate(picture.movedim(-1, 1), size=(height, width), mode="area" if times < 1 else "nearest")[0]
-        for picture in (mask[..., None].expand_as(heatmap), heatmap)
+        torch.nn.functional.interpolate(image.movedim(-1, 1), size=(height, width), mode="area" if times < 1 else "nearest")[0]
+        for image in (mask[..., None].expand_as(heatmap), heatmap)
     )
-    for place, picture in enumerate(scaled):
-        left = place * (width + GAP)
-        assert (sheet[:height, left : left + width] - picture.movedim(0, -1)).abs().max() < 1.01 / 255
+    for index, image in enumerate(scaled):
+        left = index * (width + GAP)
+        assert (sheet[:height, left : left + width] - image.movedim(0, -1)).abs().max() < 1.01 / 255
 
 
 def test_heatmap_and_sweep_show_their_sheets(attention, photo, model, vae, inversion, concept):
@@ -262,14 +261,14 @@ def test_heatmap_and_sweep_show_their_sheets(attention, photo, model, vae, inver
         },
     }
     for node_id, inputs in results.items():
-        result, (sheet,), _ = shown(node_id, **inputs)
+        result, (sheet,), _ = show(node_id, **inputs)
         assert (sheet - result[0][0]).abs().max() < 1.01 / 255
 
 
 @pytest.mark.parametrize(
     ("text", "size", "grid"), [("a red circle", 64, (3, 1)), ("a red circle and a blue square", 64, (3, 3)), ("a red circle", 2048, (3, 1))]
 )
-def test_heatmaps_can_be_read_at_any_size(model, latent, clip, photo, text, size, grid):
+def test_heatmaps_are_readable_at_any_size(model, latent, clip, photo, text, size, grid):
     attention = run("LEDITS_ProbeAttention", model=model, latent=latent, clip=clip, text=text)[0]
     image = torch.nn.functional.interpolate(photo.movedim(-1, 1), size=(size, size)).movedim(1, -1)
     sheet = run("LEDITS_Heatmap", image=image, attention=attention)[0]

@@ -1,4 +1,4 @@
-"""Maps and masks as pictures."""
+"""Heatmaps and masks over images; all values in 0..1."""
 
 from __future__ import annotations
 
@@ -10,42 +10,38 @@ INFERNO = (
     "000004 040312 0b0724 150b37 210c4a 2e0a5a 3c0965 4a0c6b 57106d 63146e 70196e 7d1e6d 89226a 962766 a32b61 af315c bb3755 "
     "c63e4d d14644 db4f3b e35932 eb6528 f1711e f67f14 f98d0a fb9c06 fcab0f fbba1f f9ca32 f5d949 f2e865 f3f586 fcffa4"
 )
-"""Every eighth colour of matplotlib's map of this name, by S. van der Walt and N. Smith (CC0): as even to the eye as they are even."""
-
-TINT, EDGE, BEYOND = (1.0, 0.0, 0.55), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
-"""Colours of a mask, of its edge and of what surrounds it; the two lines stand out on any picture."""
-TINTED = 0.45
-
-
-def colour(maps: Tensor) -> Tensor:
-    """Maps in 0..1 as colours from black to bright yellow, [B, H, W] to [B, H, W, 3]."""
-    anchors = torch.tensor([list(bytes.fromhex(code)) for code in INFERNO.split()], device=maps.device) / 255
-    place = maps.float().clamp(0, 1) * (len(anchors) - 1)
-    below = place.long().clamp(max=len(anchors) - 2)
-    return torch.lerp(anchors[below], anchors[below + 1], (place - below)[..., None])
+"""Every eighth color of matplotlib's colormap of this name, by S. van der Walt and N. Smith (CC0): perceptually uniform."""
+MASK_COLOR, INNER_LINE, OUTER_LINE = (1.0, 0.0, 0.55), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
+"""The white and the black line stand out on any image."""
+MASK_OPACITY = 0.45
 
 
-def overlay(pictures: Tensor, colours: Tensor, opacity: float) -> Tensor:
-    """Colours over greyed pictures, both [B, H, W, 3] in 0..1; a batch of one picture serves all."""
-    grey = pictures.mean(-1, keepdim=True).expand_as(pictures)
-    return torch.lerp(torch.lerp(pictures, grey, opacity), colours, opacity)
+def apply_colormap(maps: Tensor) -> Tensor:
+    """Colors from black to bright yellow, [B, H, W] to [B, H, W, 3]."""
+    colors = torch.tensor([list(bytes.fromhex(code)) for code in INFERNO.split()], device=maps.device) / 255
+    position = maps.float().clamp(0, 1) * (len(colors) - 1)
+    index = position.long().clamp(max=len(colors) - 2)
+    return torch.lerp(colors[index], colors[index + 1], (position - index)[..., None])
 
 
-def masks_over(pictures: Tensor, masks: Tensor) -> Tensor:
-    """Masks as a tint with a white line within their edge and a black one around it, over pictures [B, H, W, 3] in 0..1.
+def overlay(images: Tensor, colors: Tensor, opacity: float) -> Tensor:
+    """Colors over grayed images, both [B, H, W, 3]; one image serves for a batch of colors."""
+    gray = images.mean(-1, keepdim=True).expand_as(images)
+    return torch.lerp(torch.lerp(images, gray, opacity), colors, opacity)
 
-    Args:
-        masks: [B, H, W] in 0..1; where they are grey the tint is weaker.
-    """
+
+def draw_masks(images: Tensor, masks: Tensor) -> Tensor:
+    """Tints the masks [B, H, W] over images [B, H, W, 3], half-set ones less, with a white line inside their edge and a black one outside."""
     inside = (masks > 0).float()
+    outside = 1 - inside
     width = max(1, round(min(masks.shape[1:]) / 160))
-    tint, edge, beyond = (pictures.new_tensor(shade) for shade in (TINT, EDGE, BEYOND))
-    drawn = torch.lerp(pictures, tint.expand_as(pictures), TINTED * masks[..., None])
-    drawn = torch.where((inside * _grown(1 - inside, width)).bool()[..., None], edge, drawn)
-    return torch.where(((1 - inside) * _grown(inside, width)).bool()[..., None], beyond, drawn)
+    color, inner, outer = map(images.new_tensor, (MASK_COLOR, INNER_LINE, OUTER_LINE))
+    drawn = torch.lerp(images, color.expand_as(images), MASK_OPACITY * masks[..., None])
+    drawn = torch.where((inside * _dilate(outside, width)).bool()[..., None], inner, drawn)
+    return torch.where((outside * _dilate(inside, width)).bool()[..., None], outer, drawn)
 
 
-def _grown(regions: Tensor, width: int) -> Tensor:
-    """Regions of 1 in [B, H, W], wider by so many pixels on each side."""
-    wider = F.max_pool2d(regions[:, None], (1, 2 * width + 1), 1, (0, width))
-    return F.max_pool2d(wider, (2 * width + 1, 1), 1, (width, 0))[:, 0]
+def _dilate(masks: Tensor, width: int) -> Tensor:
+    """Masks [B, H, W] grown by `width` pixels on each side."""
+    rows = F.max_pool2d(masks, (1, 2 * width + 1), 1, (0, width))
+    return F.max_pool2d(rows, (2 * width + 1, 1), 1, (width, 0))
