@@ -8,7 +8,7 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io
 
-from .comfyui.images.notice import notice
+from .comfyui.images.preview import text_ui
 from .comfyui.storage import inversion_file
 from .comfyui.storage.files import SUFFIX
 from .comfyui.storage.tensor_tree import UnstorableError
@@ -50,7 +50,7 @@ class SaveInversionNode(io.ComfyNode):
             problem = f"{filename_prefix!r}: the file could not be written ({error}); check the disk's space and the folder"
             raise LeditsInputError("filename_prefix", problem) from error
         saved = {"filename": name, "subfolder": subfolder, "type": "output"}
-        return io.NodeOutput(ui={"inversions": [saved], **notice(cls, f"Saved {Path(subfolder, name).as_posix()}")})
+        return io.NodeOutput(ui={"inversions": [saved], **text_ui(cls, f"Saved {Path(subfolder, name).as_posix()}")})
 
 
 def _next_file(prefix: str, inversion: ImageInversion) -> tuple[Path, str, str]:
