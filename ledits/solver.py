@@ -45,7 +45,9 @@ def half_log_snr(level: NoiseLevel) -> float:
     return -math.inf if level.alpha == 0 else math.log(level.alpha / level.sigma)
 
 
-def solver_mean(x: Tensor, level: NoiseLevel, next_level: NoiseLevel, denoised: Tensor, previous: tuple[NoiseLevel, Tensor] | None) -> Tensor:
+def solver_mean(
+    x: Tensor, level: NoiseLevel, next_level: NoiseLevel, denoised: Tensor, previous: tuple[NoiseLevel, Tensor] | None
+) -> Tensor:
     """mu: where the step from `level` to `next_level` lands before any noise is added.
 
     mu = (sigma_t / sigma_s) e^-h x + alpha_t (1 - e^-2h) [D + (h / 2 h0) (D - D_previous)].

@@ -124,9 +124,7 @@ def check_attention(model: ModelPatcher, consequence: str) -> None:
     """Refuses networks whose attention cannot be recorded."""
     if adapter_for(model) is None:
         network = type(model.get_model_object("diffusion_model")).__name__
-        raise LeditsInputError(
-            "model", f"is a {network}, but attention can be recorded of {KNOWN_NETWORKS} only, so {consequence}"
-        )
+        raise LeditsInputError("model", f"is a {network}, but attention can be recorded of {KNOWN_NETWORKS} only, so {consequence}")
 
 
 def check_resolution(model: ModelPatcher, height: int, width: int) -> None:
@@ -146,7 +144,8 @@ def check_edit(model: ModelPatcher, inversion: ImageInversion, concepts: tuple[C
     made_with, connected = inversion.fingerprint.family, family(model)
     if x0.shape[1] != channels or get_noise_kind(model) != inversion.trajectory.noise or made_with != connected:
         raise LeditsInputError(
-            "inversion", f"was made with another kind of model ({made_with}) than the one connected ({connected}): invert again with this model"
+            "inversion",
+            f"was made with another kind of model ({made_with}) than the one connected ({connected}): invert again with this model",
         )
     for number, concept in enumerate(concepts, 1):
         subject = f"concept {number} ({concept.text!r})"
@@ -180,7 +179,7 @@ def check_image(image: Tensor, model: ModelPatcher, inversion: ImageInversion) -
         raise LeditsInputError("image", f"has {count} images, but the inversion is of {batch}: connect the batch that was inverted")
 
 
-def merge_map(attention: Attention, concept: int, words: str) -> Tensor:
+def merge_map(attention: Attention, concept: int, words: str = "") -> Tensor:
     """The mean map of a concept's chosen words, [B, h, w]; refuses a concept or word that is not there."""
     if concept >= len(attention.prompts):
         raise LeditsInputError("concept", f"is {concept}, but the attention has {len(attention.prompts)}, counted from 0")

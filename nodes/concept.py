@@ -136,4 +136,3 @@ def _only_text(attention: Attention) -> WordMaps:
             f"must have the maps of one text, but is of {len(attention.prompts)} ({texts}): connect Probe Attention or Capture Attention",
         )
     return attention.prompts[0]
-

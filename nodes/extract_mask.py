@@ -6,13 +6,11 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..ledits.masks import OFFICIAL_SMOOTHING, above_quantile, min_max_normalize, resize_bilinear, resize_nearest, smooth
+from .checks import merge_map
 from .comfyui.images.heatmap import apply_colormap
 from .comfyui.images.panels import contact_sheet, fit
 from .comfyui.images.preview import PREVIEW_SIZE, describe_area, image_ui
 from .comfyui.types import Attention, AttentionSocket
-from .word_map import merge_word_maps
-
-NODE = "LEDITS++ Extract Mask"
 
 
 class ExtractMaskNode(io.ComfyNode):
@@ -20,7 +18,7 @@ class ExtractMaskNode(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="LEDITS_ExtractMask",
-            display_name=NODE,
+            display_name="LEDITS++ Extract Mask",
             category="LEDITS++/attention",
             description="Turns the attention of words into a mask for any other node, such as inpainting. Averages the maps of several steps.",
             search_aliases=["ledits", "attention mask", "text mask"],
@@ -57,7 +55,7 @@ class ExtractMaskNode(io.ComfyNode):
         cls, attention: Attention, concept: int, words: str, smoothing: float, quantile: float, binary: bool, width: int, height: int
     ) -> io.NodeOutput:
         size = (height or attention.height, width or attention.width)
-        maps = smooth(merge_word_maps(NODE, attention, concept, words), smoothing)
+        maps = smooth(merge_map(attention, concept, words), smoothing)
         cut, levels = above_quantile(maps, quantile), min_max_normalize(maps)
         mask = resize_nearest(cut, *size) if binary else resize_bilinear(cut * levels, *size)
         heatmap = apply_colormap(resize_bilinear(levels, *size))

@@ -5,14 +5,13 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..ledits.masks import min_max_normalize, resize_bilinear
+from .checks import merge_map
 from .comfyui.images.heatmap import apply_colormap, overlay
 from .comfyui.images.panels import contact_sheet, count_columns, fit
 from .comfyui.images.preview import sheet_ui
 from .comfyui.types import Attention, AttentionSocket
 from .errors import LeditsInputError
-from .word_map import merge_word_maps
 
-NODE = "LEDITS++ Heatmap"
 MAX_SHEET_SIZE = 4096  # pixels along a side, for any number of words
 
 
@@ -21,7 +20,7 @@ class HeatmapNode(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="LEDITS_Heatmap",
-            display_name=NODE,
+            display_name="LEDITS++ Heatmap",
             category="LEDITS++/attention",
             description="Shows the attention of each word over the image: one labeled panel for each word.",
             search_aliases=["ledits", "attention map", "show attention"],
@@ -38,9 +37,9 @@ class HeatmapNode(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, attention: Attention, concept: int, opacity: float) -> io.NodeOutput:
-        batch = len(merge_word_maps(NODE, attention, concept))
+        batch = len(merge_map(attention, concept))
         if len(image) not in (1, batch):
-            raise LeditsInputError(NODE, "image", f"has {len(image)} images, but the attention is of {batch}: connect the same batch")
+            raise LeditsInputError("image", f"has {len(image)} images, but the attention is of {batch}: connect the same batch")
         words, maps = attention.prompts[concept].words, attention.prompts[concept].mean()
         columns = count_columns(len(words), *image.shape[1:3])
         background = fit(image[..., :3].to(maps.device), MAX_SHEET_SIZE, len(words))

@@ -28,7 +28,9 @@ class ProbeAttentionNode(io.ComfyNode):
             "that the checkpoint locates well, or to get a mask from a text.",
             search_aliases=["ledits", "text mask", "segment by text", "where does the word look"],
             inputs=[
-                io.Model.Input("model", tooltip="The checkpoint whose attention is recorded. Settings of an Attention Store on it are used."),
+                io.Model.Input(
+                    "model", tooltip="The checkpoint whose attention is recorded. Settings of an Attention Store on it are used."
+                ),
                 io.Latent.Input("latent", tooltip="The image, from VAE Encode."),
                 io.Clip.Input("clip", tooltip="The checkpoint's text encoder."),
                 io.String.Input(

@@ -15,7 +15,9 @@ def parse_numbers(text: str) -> tuple[float, ...]:
             try:
                 numbers.append(float(part))
             except ValueError:
-                raise ValueError(f"has {part.strip()!r}, which is not a number: write numbers with commas between them, e.g. 3, 5, 8") from None
+                raise ValueError(
+                    f"has {part.strip()!r}, which is not a number: write numbers with commas between them, e.g. 3, 5, 8"
+                ) from None
     if not numbers:
         raise ValueError("has no number: write the values to try, e.g. 3, 5, 8")
     return tuple(dict.fromkeys(numbers))

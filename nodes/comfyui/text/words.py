@@ -27,6 +27,4 @@ def words_of(clip: Any, text: str) -> Prompt:
 
 def missing_embeddings(clip: Any, text: str) -> list[str]:
     """Textual-inversion embeddings that the prompt names and ComfyUI does not find; it would drop them without a word."""
-    return [
-        name for name in clip_tokenizer.EMBEDDING.findall(text) if not clip_tokenizer.has_embedding(clip.tokenize(f"embedding:{name}"))
-    ]
+    return [name for name in clip_tokenizer.EMBEDDING.findall(text) if not clip_tokenizer.has_embedding(clip.tokenize(f"embedding:{name}"))]
