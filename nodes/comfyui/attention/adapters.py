@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from comfy.model_patcher import ModelPatcher
-from torch import Tensor
 
 from ....ledits.attention import StoreSettings
 from ...errors import LeditsInputError
 from .unet import UNetAdapter
 
-
-class LayerRecorder(Protocol):
-    """Receives the attention layers of one network call."""
-
-    size: tuple[int, int]
-    batch: int
-
-    def add_layer(self, query: Tensor, key: Tensor, heads: int) -> None: ...
+if TYPE_CHECKING:
+    from .recorder import RecordedCall
 
 
 class AttentionAdapter(Protocol):
@@ -41,7 +34,7 @@ class AttentionAdapter(Protocol):
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the maps of a latent, or of an area of it that is predicted alone."""
 
-    def hook(self, network: Any, options: dict, call: LayerRecorder) -> AbstractContextManager[dict]:
+    def hook(self, network: Any, options: dict, call: RecordedCall) -> AbstractContextManager[dict]:
         """A copy of the transformer_options with which the network hands its attention layers to `call`.
 
         A layer counts where its queries are the image tokens of `call.size`; its keys are the prompt's tokens. Whatever other nodes

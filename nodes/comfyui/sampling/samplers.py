@@ -130,9 +130,15 @@ class ReplaySampler(_Sampler):
                 "sigmas",
                 "are not the inversion's: connect the sigmas that come with this sampler; of a split list only the first part can be replayed",
             )
-        tensors = {"x0": whole.x0, "x_T": whole.x_T, "denoised": whole.denoised[:steps], "noise_maps": whole.noise_maps[:steps]}
-        moved = {name: tensor.to(latent.device) for name, tensor in tensors.items()}
-        return replace(whole, sigmas=whole.sigmas[: steps + 1], **moved)
+        device = latent.device
+        return replace(
+            whole,
+            x0=whole.x0.to(device),
+            sigmas=whole.sigmas[: steps + 1],
+            x_T=whole.x_T.to(device),
+            denoised=whole.denoised[:steps].to(device),
+            noise_maps=whole.noise_maps[:steps].to(device),
+        )
 
 
 class ProbeSampler(_Sampler):
