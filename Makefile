@@ -1,17 +1,17 @@
 PYTHON ?= python3
-IN_HOST = $(PYTHON) tests/environment/prepare.py
+IN_HOST = $(PYTHON) scripts/environment/prepare.py
 
 .PHONY: demo test test-fast test-browser static train measure exactness quality bench figures tune pictures locale workflows screenshots artwork archive hold hero
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
-	$(IN_HOST) tests/demo.py
+	$(IN_HOST) scripts/demo.py
 
 static: ## what can be checked without running anything: ruff, and the types of ledits/ (strict) and nodes/
 	$(IN_HOST) -m ruff check .
-	$(IN_HOST) tests/check_types.py
+	$(IN_HOST) scripts/check_types.py
 
 test-fast: static ## the inner loop: the method, the oracle and the nodes, without other packs' nodes, families, quality and servers
-	$(IN_HOST) -m pytest tests/unit tests/oracle tests/host --ignore tests/host/mixing $(ARGS)
+	$(IN_HOST) -m pytest tests/unit tests/scripts tests/oracle tests/host --ignore tests/host/mixing $(ARGS)
 
 test: static ## every test that needs no GPU; make test ARGS="-k mask" for some of them, on the newest ComfyUI alone
 	$(IN_HOST) -m pytest tests $(ARGS)
@@ -21,45 +21,45 @@ test-browser: ## ComfyUI's page in a headless Chromium (apt-get install chromium
 	$(IN_HOST) -m pytest tests/browser $(ARGS)
 
 train:  ## train the small model: make train ARGS="--work DIR" (hours on a CPU; resumes where it stopped)
-	$(IN_HOST) tests/small_model/train.py $(ARGS)
+	$(IN_HOST) scripts/small_model/train.py $(ARGS)
 
 measure: ## score the small model and draw its contact sheets under output/
-	$(IN_HOST) tests/small_model/measure.py $(ARGS)
+	$(IN_HOST) scripts/small_model/measure.py $(ARGS)
 
 quality: ## score masks and edits on drawn pictures beside diffusers'; resumes; make quality QUICK=1 for a few of each kind
-	$(IN_HOST) tests/quality/run.py $(if $(QUICK),--quick) $(ARGS)
+	$(IN_HOST) benchmarks/quality/run.py $(if $(QUICK),--quick) $(ARGS)
 
 bench:  ## speed and memory beside diffusers' and the bare network calls; resumes; make bench QUICK=1 for less of everything
-	$(IN_HOST) tests/bench/run.py $(if $(QUICK),--quick) $(ARGS)
+	$(IN_HOST) benchmarks/speed/run.py $(if $(QUICK),--quick) $(ARGS)
 
 figures: ## fill the figures in README.md and docs/ from the measured results; make figures ARGS=--check says what differs
 	$(PYTHON) scripts/figures.py $(ARGS)
 
 tune:   ## find the settings that quality uses, on pictures of their own: make tune ARGS="--kinds shape"
-	$(IN_HOST) tests/quality/tune.py $(ARGS)
+	$(IN_HOST) benchmarks/quality/tune.py $(ARGS)
 
-exactness: ## how exactly a photo comes back, for weights, bases, schedulers and step counts; writes bench/exactness.json and a table
-	$(IN_HOST) tests/exactness.py $(ARGS)
+exactness: ## how exactly a photo comes back, for weights, bases, schedulers and step counts; writes benchmarks/results/exactness.json and a table
+	$(IN_HOST) benchmarks/exactness.py $(ARGS)
 
 pictures: ## draw the pictures of the help pages with the nodes themselves: make pictures ARGS="LEDITS_Concept" for one
-	$(IN_HOST) tests/help_pictures.py $(ARGS)
+	$(IN_HOST) scripts/help_pictures.py $(ARGS)
 
-workflows: ## write workflows/, their API twins and pictures, and subgraphs/ from tests/shipped/, as ComfyUI's page saves them (needs Chromium)
-	$(IN_HOST) tests/shipped/save.py
+workflows: ## write workflows/, their API twins and pictures, and subgraphs/ from scripts/shipped/, as ComfyUI's page saves them (needs Chromium)
+	$(IN_HOST) scripts/shipped/save.py
 
 screenshots: ## run every workflow in ComfyUI's page: thumbnails, docs/images/, output/screenshots/; make screenshots ARGS="sweep help" for some
-	$(IN_HOST) tests/shipped/screenshots.py $(ARGS)
+	$(IN_HOST) scripts/shipped/screenshots.py $(ARGS)
 hero:   ## draw the picture at the top of the README with the nodes themselves
-	$(IN_HOST) tests/readme_picture.py
+	$(IN_HOST) scripts/readme_picture.py
 
 locale: ## write the English texts of the nodes' schemas to locales/en/nodeDefs.json
-	$(IN_HOST) tests/help_texts.py
+	$(IN_HOST) scripts/help_texts.py
 
 artwork: ## draw the icon and the banner that the registry shows, under artwork/
-	$(IN_HOST) tests/artwork.py
+	$(IN_HOST) scripts/artwork.py
 
 archive: ## build what would be published, under output/
-	$(IN_HOST) tests/archive.py
+	$(IN_HOST) scripts/archive.py
 
 hold:   ## keep this version's nodes and simple workflow under tests/releases/, for later ones to load; before a release
-	$(IN_HOST) tests/releases/hold.py
+	$(IN_HOST) scripts/hold.py

@@ -1,10 +1,12 @@
 import json
 import shutil
 
-import pytest
-from comfy_server import CHECKOUT, ComfyServer
+from scripts.host.comfy_server import ComfyServer
+from scripts.host.front_end import SETTINGS, FrontEnd, programs
 
-from browser.front_end import SETTINGS, FrontEnd, programs
+import pytest
+
+from scripts.paths import CHECKOUT
 
 MISSING = """No Chromium here, so ComfyUI's page was NOT tested.
 On Debian and Ubuntu: sudo apt-get install chromium chromium-driver fonts-wqy-zenhei"""

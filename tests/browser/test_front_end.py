@@ -5,17 +5,18 @@ import json
 import re
 from urllib.request import urlopen
 
+from scripts.host.front_end import FrontEnd
+
 import numpy as np
 import pytest
-from comfy_server import CHECKOUT
-from demo import SCENE, score
 from PIL import Image
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
-from small_model.drawings import PALETTE
-from small_model.see import nearest_colour
 
-from browser.front_end import FrontEnd
+from scripts.demo import SCENE, score
+from scripts.paths import CHECKOUT
+from scripts.small_model.drawings import PALETTE
+from scripts.small_model.see import nearest_colour
 
 WORKFLOWS = sorted((CHECKOUT / "workflows").glob("*.json"))
 DOCS = CHECKOUT / "web" / "docs"

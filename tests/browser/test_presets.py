@@ -2,13 +2,14 @@
 
 import json
 
+from scripts.host.front_end import FrontEnd
+
 import pytest
-from comfy_server import CHECKOUT
-from presets import PRESETS, WORDS
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from browser.front_end import FrontEnd
+from scripts.paths import CHECKOUT
+from support.presets import PRESETS, WORDS
 
 FIELDS = """
 const n = app.rootGraph.getNodeById(arguments[0]);

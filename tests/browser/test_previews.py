@@ -4,11 +4,12 @@ import base64
 import io
 import json
 
+from scripts.host.front_end import FrontEnd
+
 import numpy as np
-from comfy_server import CHECKOUT
 from PIL import Image
 
-from browser.front_end import FrontEnd
+from scripts.paths import CHECKOUT
 
 PICTURE = """
 const image = app.rootGraph.getNodeById(arguments[0]).imgs?.[0];

@@ -4,18 +4,19 @@ import io
 import itertools
 import json
 
+from scripts.host.front_end import FrontEnd
+
 import numpy as np
 import pytest
 from PIL import Image
-from shipped.blueprint import NAME, RECOLOUR, add_from_search, build_blueprint, use
-from shipped.canvas import SUBGRAPHS, WORKFLOWS, build, exported
-from shipped.drawn import SCENES, pictures
-from shipped.graphs import WORKFLOWS as GRAPHS
-from shipped.slots import SLOTS, switched_on
-from small_model.drawings import PALETTE
-from small_model.see import nearest_colour
 
-from browser.front_end import FrontEnd
+from scripts.shipped.blueprint import NAME, RECOLOUR, add_from_search, build_blueprint, use
+from scripts.shipped.canvas import SUBGRAPHS, WORKFLOWS, build, exported
+from scripts.shipped.drawn import SCENES, pictures
+from scripts.shipped.graphs import WORKFLOWS as GRAPHS
+from scripts.shipped.slots import SLOTS, switched_on
+from scripts.small_model.drawings import PALETTE
+from scripts.small_model.see import nearest_colour
 
 TITLE = 30
 """Height of a node's title, which stands above its place."""

@@ -7,13 +7,14 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from scripts.host.in_comfy import load_checkpoint, run
+
 import pytest
 import torch
 from comfy.model_base import ModelType
-from in_comfy import load_checkpoint, run
 from torch import Tensor
 
-from families.kinds import DETECTED, KINDS, SIZE_COLUMNS, Conditioning, Kind, NetworkCall, cross_attention, detected, left_half, watched
+from support.families import DETECTED, KINDS, SIZE_COLUMNS, Conditioning, Kind, NetworkCall, cross_attention, detected, left_half, watched
 
 SIZES = {"square": (20, 20), "2:3": (20, 30), "odd": (33, 47)}
 STEPS = 3

@@ -1,7 +1,9 @@
+from scripts.host.in_comfy import load_checkpoint, run
+
 import pytest
 import torch
-from in_comfy import load_checkpoint, run
-from small_model.drawings import Item, Scene
+
+from scripts.small_model.drawings import Item, Scene
 
 SCENE = Scene((Item("red", "circle", 84, 100, 46), Item("blue", "square", 186, 168, 44)), background_seed=7)
 

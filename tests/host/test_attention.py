@@ -1,8 +1,9 @@
 """Capture, probe and extraction in the real ComfyUI."""
 
+from scripts.host.in_comfy import nodes, run
+
 import pytest
 import torch
-from in_comfy import nodes, run
 
 
 def sample(model, encode, positive="a red circle and a blue square", negative="a green square", cfg=4.0, seed=1, steps=4):

@@ -6,6 +6,9 @@ The errors' sentences may change: the tests ask for the value, and for at most o
 import re
 from types import SimpleNamespace
 
+from scripts.host.in_comfy import nodes, run
+from scripts.host.networks import SD15_SHAPE, family, patcher
+
 import comfy.latent_formats
 import comfy.supported_models
 import numpy as np
@@ -13,8 +16,6 @@ import pytest
 import torch
 from comfy.model_base import ModelType
 from comfy.patcher_extension import WrappersMP
-from in_comfy import nodes, run
-from networks import SD15_SHAPE, family, patcher
 
 NAN, INF = float("nan"), float("inf")
 

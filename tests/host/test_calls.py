@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scripts.host.in_comfy import run
+
 import pytest
 import torch
-from in_comfy import run
 
 STEPS = 6
 NEVER = (STEPS, 0)

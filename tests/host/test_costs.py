@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 
+from scripts.host.in_comfy import pack, run
+
 import comfy.ldm.modules.attention
 import pytest
 import torch
-from allocations import Allocations
-from in_comfy import pack, run
+
+from support.allocations import Allocations
 
 MB = 1_000_000
 SIDE = 96

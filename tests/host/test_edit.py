@@ -2,9 +2,10 @@
 
 import copy
 
+from scripts.host.in_comfy import run
+
 import pytest
 import torch
-from in_comfy import run
 
 
 def difference(a, b):

@@ -4,12 +4,13 @@ import gc
 import threading
 from collections import Counter
 
+from scripts.host.in_comfy import pack, run
+
 import comfy.model_management
 import comfy.utils
 import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
-from in_comfy import pack, run
 
 STEPS = 6
 TEXT = "a red circle"

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-WATCHED_EDIT = Path(__file__).resolve().parents[1] / "watched_edit.py"
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -18,7 +16,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def seen(folder):
     """What was seen while the pack was loaded, used and made to misbehave."""
-    finished = subprocess.run([sys.executable, "-B", str(WATCHED_EDIT), str(folder)], capture_output=True, text=True)
+    finished = subprocess.run([sys.executable, "-B", "-m", "support.watched_edit", str(folder)], capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout.splitlines()[-1])
 

@@ -7,11 +7,14 @@ import json
 import re
 from pathlib import Path
 
+from scripts.host.in_comfy import nodes, pack
+
 import pytest
-from help_pictures import MOST_BYTES, PICTURES
-from help_texts import LOCALES, english
-from in_comfy import CHECKOUT, nodes, pack
 from PIL import Image
+
+from scripts.help_pictures import MOST_BYTES, PICTURES
+from scripts.help_texts import LOCALES, english
+from scripts.paths import CHECKOUT
 
 DOCS = CHECKOUT / pack().WEB_DIRECTORY / "docs"
 SECTIONS = json.loads((Path(__file__).parent / "help_sections.json").read_text(encoding="utf-8"))

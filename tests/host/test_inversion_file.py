@@ -12,27 +12,28 @@ from pathlib import Path
 import folder_paths
 import pytest
 import torch
-from in_comfy import CHECKPOINT, load_checkpoint, nodes, pack, run
-from networks import SD15_SHAPE, family, patcher
+from scripts.host.in_comfy import load_checkpoint, nodes, pack, run
+from scripts.host.networks import SD15_SHAPE, family, patcher
+
+from scripts.paths import CHECKPOINT
 
 SUFFIX = ".inversion.safetensors"
 SAVED = f"photo_00001_{SUFFIX}"
 
 ELSEWHERE = """
 import sys, torch
-sys.path.insert(0, sys.argv[1])
-from in_comfy import load_checkpoint, run
+from scripts.host.in_comfy import load_checkpoint, run
 import folder_paths
-folder_paths.set_input_directory(sys.argv[2])
+folder_paths.set_input_directory(sys.argv[1])
 model, clip, _ = load_checkpoint()
 calls = []
 model.model.diffusion_model.register_forward_pre_hook(lambda module, inputs: calls.append(len(inputs[0])))
-inversion = run("LEDITS_LoadInversion", file=sys.argv[3])[0]
+inversion = run("LEDITS_LoadInversion", file=sys.argv[2])[0]
 replayed = run("LEDITS_Edit", model=model, inversion=inversion)[0]["samples"]
 assert calls == []
 concepts = run("LEDITS_Concept", clip=clip, text="a green circle", scale=4.0, threshold=0.8, warmup=2)[0]
 edited = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)[0]["samples"]
-torch.save({"replayed": replayed, "edited": edited, "calls": calls}, sys.argv[4])
+torch.save({"replayed": replayed, "edited": edited, "calls": calls}, sys.argv[3])
 """
 
 
@@ -88,9 +89,8 @@ def test_another_process_gives_the_same_bits_with_the_same_calls(model, inversio
     edited = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle"))[0]["samples"]
     script, result = tmp_path / "elsewhere.py", tmp_path / "result.pt"
     script.write_text(ELSEWHERE)
-    tests = str(Path(__file__).resolve().parents[1])
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, str(script), tests, str(folders[0]), SAVED, str(result)], check=True, env=environment, timeout=250)
+    subprocess.run([sys.executable, str(script), str(folders[0]), SAVED, str(result)], check=True, env=environment, timeout=250)
     other = torch.load(result)
     assert torch.equal(other["replayed"], replayed)
     assert torch.equal(other["edited"], edited)

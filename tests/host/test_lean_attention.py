@@ -2,11 +2,12 @@
 
 import sys
 
+from scripts.host.in_comfy import nodes, pack, run
+
 import comfy.cli_args
 import comfy.ldm.modules.attention as attention
 import pytest
 import torch
-from in_comfy import nodes, pack, run
 
 OVERRIDE = "optimized_attention_override"
 

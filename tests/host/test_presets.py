@@ -2,9 +2,12 @@
 
 import re
 
+from scripts.host.in_comfy import nodes, run
+
 import pytest
-from in_comfy import CHECKOUT, nodes, run
-from presets import PRESETS, WORDS
+
+from scripts.paths import CHECKOUT
+from support.presets import PRESETS, WORDS
 
 # What the method names; the rest stays as the node has it.
 METHOD = {

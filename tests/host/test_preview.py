@@ -2,13 +2,14 @@
 
 import importlib
 
+from scripts.host.in_comfy import execute, pack, pictures_on, run
+
 import comfy.cli_args
 import comfy.latent_formats
 import comfy.utils
 import numpy as np
 import pytest
 import torch
-from in_comfy import execute, pack, pictures_on, run
 
 preview = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.preview")
 panels = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.panels")

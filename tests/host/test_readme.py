@@ -6,8 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from scripts.host.in_comfy import nodes
+
 import pytest
-from in_comfy import CHECKOUT, nodes
+
+from scripts.paths import CHECKOUT
 
 README = CHECKOUT / "README.md"
 METHOD = CHECKOUT / "docs" / "method.md"

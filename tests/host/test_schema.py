@@ -1,7 +1,8 @@
 """Every node says what it is and what turning each of its inputs does."""
 
+from scripts.host.in_comfy import nodes
+
 import pytest
-from in_comfy import nodes
 
 CONTRACT = {
     "LEDITS_Schedule": (["model", "steps", "skip"], ["SIGMAS"]),

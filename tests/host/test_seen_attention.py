@@ -1,9 +1,11 @@
 """A concept whose place was looked up in the photo before the edit."""
 
+from scripts.host.in_comfy import run
+
 import pytest
 import torch
-from in_comfy import run
-from small_model.drawings import coverage
+
+from scripts.small_model.drawings import coverage
 
 
 @pytest.fixture(scope="module")

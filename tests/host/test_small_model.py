@@ -1,10 +1,11 @@
 """The shipped checkpoint: its size, its autoencoder, its pictures. `make measure` scores it in full."""
 
 import torch
-from in_comfy import CHECKPOINT
-from small_model.measure import autoencoder_psnr, draw, unseen_scene
-from small_model.see import look
-from small_model.train import Denoiser, trained
+
+from scripts.paths import CHECKPOINT
+from scripts.small_model.measure import autoencoder_psnr, draw, unseen_scene
+from scripts.small_model.see import look
+from scripts.small_model.train import Denoiser, trained
 
 
 def test_it_is_small():

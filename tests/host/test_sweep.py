@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from scripts.host.in_comfy import run
+
 import pytest
 import torch
-from in_comfy import run
 
 
 @pytest.fixture

@@ -1,14 +1,16 @@
 from functools import partial
 from pathlib import Path
 
-import in_comfy
+from scripts.host import in_comfy
+from scripts.host.networks import SD15_SHAPE, family, patcher, randomise
+
 import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
-from networks import SD15_SHAPE, family, patcher, randomise
 
-from oracle.reference import Repaired, reference_pipeline
-from oracle.twin import diffusers_unet, to_comfyui
+from benchmarks.reference.pipeline import Repaired, reference_pipeline
+from benchmarks.reference.unet import diffusers_unet, to_comfyui
+from support.levels import LEVELS
 
 TEXT = {
     "num_hidden_layers": 2,
@@ -21,8 +23,6 @@ TEXT = {
     "eos_token_id": 49407,
     "vocab_size": 49408,
 }
-# The official levels of 20 steps at skip 0.15, which end at table index 0.
-LEVELS = [849, 804, 759, 715, 670, 625, 581, 536, 491, 447, 402, 358, 313, 268, 224, 179, 134, 90, 45, 1]
 
 
 @pytest.fixture(scope="session")

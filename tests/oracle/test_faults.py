@@ -2,8 +2,10 @@
 
 import copy
 
+from scripts.host import in_comfy
+from scripts.host.networks import SD15_SHAPE, family, patcher
+
 import comfy.supported_models
-import in_comfy
 import pytest
 import torch
 from diffusers.pipelines.ledits_pp.pipeline_leditspp_stable_diffusion import (
@@ -11,12 +13,11 @@ from diffusers.pipelines.ledits_pp.pipeline_leditspp_stable_diffusion import (
     LEDITSCrossAttnProcessor,
     LEditsPPPipelineStableDiffusion,
 )
-from networks import SD15_SHAPE, family, patcher
 from PIL import Image
 
-from oracle.conftest import LEVELS
-from oracle.reference import AsShipped, Repaired, reference_pipeline
-from oracle.twin import to_comfyui
+from benchmarks.reference.pipeline import AsShipped, Repaired, reference_pipeline
+from benchmarks.reference.unet import to_comfyui
+from support.levels import LEVELS
 
 STEPS = 6
 FEW = [849, 700, 500, 300, 100, 1]

@@ -6,14 +6,15 @@ a hard mask turns a rounding difference at its edge into another picture.
 
 import sys
 
+from scripts.host import in_comfy
+
 import comfy.samplers
-import in_comfy
 import pytest
 import torch
 
 from ledits.inversion import noise_levels
 from ledits.solver import solver_mean
-from oracle.conftest import LEVELS
+from support.levels import LEVELS
 
 TEXTS = ["a red apple on a table", "glasses"]
 REVERSE = [False, True]

@@ -6,7 +6,7 @@ import torch
 from ledits.inversion import noise_levels, path
 from ledits.schedule import timesteps
 from ledits.solver import step_noise
-from oracle.conftest import LEVELS
+from support.levels import LEVELS
 
 
 @pytest.fixture

@@ -1,14 +1,15 @@
 """The two worlds hold the same network."""
 
+from scripts.host.networks import SD15_SHAPE, SDXL_LEVELS, family, patcher
+
 import pytest
 import torch
 from comfy.ldm.modules.diffusionmodules.util import timestep_embedding
-from in_comfy import CHECKPOINT
-from networks import SD15_SHAPE, SDXL_LEVELS, family, patcher
 from safetensors.torch import load_file
-from small_model.comfyui_node import UNET
 
-from oracle.twin import diffusers_unet, to_diffusers
+from benchmarks.reference.unet import diffusers_unet, to_diffusers
+from scripts.paths import CHECKPOINT
+from scripts.small_model.comfyui_node import UNET
 
 
 @pytest.mark.parametrize("timestep", [1, 400, 999])
@@ -26,7 +27,7 @@ def test_the_random_network_predicts_the_same_noise(reference_unet, model, times
 
 def test_the_small_checkpoint_predicts_the_same_in_diffusers():
     """Its levels are of unequal length, which the translation of names must get right."""
-    from in_comfy import load_checkpoint
+    from scripts.host.in_comfy import load_checkpoint
 
     prefix = "model.diffusion_model."
     weights = {key.removeprefix(prefix): value.float() for key, value in load_file(CHECKPOINT).items() if key.startswith(prefix)}

@@ -4,8 +4,8 @@ import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler
 
+from benchmarks.reference.pipeline import BETAS
 from ledits.solver import NoiseLevel, solver_mean, step_noise
-from oracle.reference import BETAS
 
 STEPS = 12
 

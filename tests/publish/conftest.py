@@ -1,9 +1,12 @@
 import shutil
 import zipfile
 
+from scripts.host.comfy_server import ComfyServer
+
 import pytest
-from archive import build
-from comfy_server import CHECKOUT, ComfyServer
+
+from scripts.archive import build
+from scripts.paths import CHECKOUT
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,13 @@ import json
 import zipfile
 from urllib.request import urlopen
 
+from scripts.host.in_comfy import nodes
+
 import numpy as np
-from comfy_server import CHECKOUT
-from demo import SCENE, score
-from in_comfy import nodes
 from PIL import Image
+
+from scripts.demo import SCENE, score
+from scripts.paths import CHECKOUT
 
 LARGEST = 3_000_000
 NEEDED = {"__init__.py", "pyproject.toml", "LICENSE", "README.md", "requirements.txt"}

@@ -4,8 +4,9 @@ import re
 from urllib.parse import urlparse
 
 import tomllib
-from comfy_server import CHECKOUT
 from PIL import Image
+
+from scripts.paths import CHECKOUT
 
 FILE = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
 PROJECT, COMFY = FILE["project"], FILE["tool"]["comfy"]
@@ -58,7 +59,7 @@ def test_icon_and_banner_are_of_the_size_that_the_registry_takes():
 def test_icon_and_banner_are_what_the_script_draws():
     import numpy as np
 
-    import artwork
+    from scripts import artwork
 
     for name, drawn in {"icon": artwork.icon(), "banner": artwork.banner()}.items():
         kept = Image.open(artwork.FOLDER / f"{name}.png")

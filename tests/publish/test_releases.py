@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from comfy_server import CHECKOUT
-from releases.hold import HERE, contract
 
-RELEASES = sorted(path.parent for path in HERE.glob("*/nodes.json"))
-each_release = pytest.mark.parametrize("release", RELEASES, ids=lambda path: path.name)
+from scripts.hold import contract
+from scripts.paths import CHECKOUT, RELEASES
+
+RELEASED = sorted(path.parent for path in RELEASES.glob("*/nodes.json"))
+each_release = pytest.mark.parametrize("release", RELEASED, ids=lambda path: path.name)
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def now(published):
 def test_the_version_of_this_checkout_is_held():
     import tomllib
 
-    assert tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"] in [release.name for release in RELEASES]
+    assert tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"] in [release.name for release in RELEASED]
 
 
 @each_release

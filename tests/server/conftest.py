@@ -2,14 +2,16 @@ import copy
 import io
 import json
 import shutil
-from pathlib import Path
+
+from scripts.host.comfy_server import ComfyServer
 
 import numpy as np
 import pytest
-from comfy_server import CHECKOUT, ComfyServer
 from PIL import Image
 
-FAULTS = Path(__file__).resolve().parent / "fault_nodes"
+from scripts.paths import CHECKOUT
+
+FAULTS = CHECKOUT / "tests" / "support" / "fault_nodes"
 WORKFLOW = json.loads((CHECKOUT / "workflows" / "api" / "edit.json").read_text())
 
 

@@ -4,16 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import psutil
-
-DEMO = Path(__file__).resolve().parents[1] / "demo.py"
 
 
 def test_ctrl_c_stops_the_server_and_leaves_nothing(tmp_path):
     demo = subprocess.Popen(
-        [sys.executable, str(DEMO)],
+        [sys.executable, "-m", "scripts.demo"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

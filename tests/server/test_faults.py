@@ -6,9 +6,10 @@ import threading
 import time
 import uuid
 
+from scripts.host.comfy_server import Interrupted, NodeFailed
+
 import numpy as np
 import pytest
-from comfy_server import Interrupted, NodeFailed
 
 pytestmark = pytest.mark.timeout(900)  # several servers start one after another
 

@@ -6,8 +6,9 @@ import re
 import urllib.request
 
 import pytest
-from comfy_server import CHECKOUT
 from PIL import Image
+
+from scripts.paths import CHECKOUT
 
 
 def fetched(server, path):

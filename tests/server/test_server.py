@@ -7,10 +7,13 @@ import re
 import shutil
 import threading
 
+from scripts.host.comfy_server import ComfyServer, Interrupted, NodeFailed, PromptRefused
+
 import numpy as np
 import pytest
-from comfy_server import CHECKOUT, ComfyServer, Interrupted, NodeFailed, PromptRefused
 from PIL import Image
+
+from scripts.paths import CHECKOUT
 
 WORKFLOW, SWEEP = (json.loads((CHECKOUT / "workflows" / "api" / f"{name}.json").read_text()) for name in ("edit", "sweep"))
 NODE_IDS = [

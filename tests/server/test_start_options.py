@@ -4,16 +4,18 @@ import copy
 import io
 import json
 import shutil
-from pathlib import Path
+
+from scripts.host.comfy_server import ComfyServer
 
 import numpy as np
 import pytest
 import torch
-from comfy_server import CHECKOUT, ComfyServer
 from PIL import Image
 
+from scripts.paths import CHECKOUT
+
 WORKFLOW = json.loads((CHECKOUT / "workflows" / "api" / "edit.json").read_text())
-SHORT_OF_MEMORY = Path(__file__).resolve().parent / "short_of_memory"
+SHORT_OF_MEMORY = CHECKOUT / "tests" / "support" / "short_of_memory"
 on_a_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="this option is for a graphics card, and there is none")
 
 

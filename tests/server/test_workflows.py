@@ -4,21 +4,23 @@ import copy
 import io
 import json
 
+from scripts.host.in_comfy import load_checkpoint
+from scripts.host.networks import control_net
+
 import numpy as np
 import pytest
 import torch
-from comfy_server import CHECKOUT
-from demo import score
-from in_comfy import load_checkpoint
-from networks import control_net
 from PIL import Image
-from quality.scores import iou, widened
 from safetensors.torch import save_file
-from shipped.drawn import LARGE_ITEMS, SCENES, pictures, stencil
-from shipped.graphs import CHECKPOINT
-from shipped.slots import CONTROL_NET, LORA, switched_on
-from small_model.drawings import PALETTE
-from small_model.see import nearest_colour
+
+from benchmarks.quality.scores import iou, widened
+from scripts.demo import score
+from scripts.paths import CHECKOUT
+from scripts.shipped.drawn import LARGE_ITEMS, SCENES, pictures, stencil
+from scripts.shipped.graphs import CHECKPOINT
+from scripts.shipped.slots import CONTROL_NET, LORA, switched_on
+from scripts.small_model.drawings import PALETTE
+from scripts.small_model.see import nearest_colour
 
 TWINS = {path.stem: json.loads(path.read_text()) for path in sorted((CHECKOUT / "workflows" / "api").glob("*.json"))}
 TWO = SCENES["two_shapes"]

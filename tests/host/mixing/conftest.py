@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from scripts.host.in_comfy import run
+
 import pytest
 import torch
-from families.kinds import cross_attention
-from in_comfy import run
 from torch import Tensor
+
+from support.families import cross_attention
 
 EXACT = 1e-4
 SCALE = 10.0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from scripts.host.in_comfy import run
+
 import pytest
 import torch
 from comfy_api.torch_helpers import set_torch_compile_wrapper
 from comfy_extras.nodes_torch_compile import skip_torch_compile_dict
-from in_comfy import run
 
 
 @pytest.fixture

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from scripts.host.in_comfy import run
+from scripts.host.networks import control_net
+
 import pytest
 import torch
-from in_comfy import run
-from networks import control_net
 
 import nodes
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import types
 
+from scripts.host.in_comfy import nodes as pack_nodes
+
 import execution
 import pytest
 import torch
-from in_comfy import nodes as pack_nodes
 
 import nodes
 

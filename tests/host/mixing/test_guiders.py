@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from scripts.host.in_comfy import run
+
 import comfy.samplers
 import pytest
 import torch
@@ -17,12 +19,10 @@ from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
 from comfy_extras.nodes_perpneg import PerpNeg, PerpNegGuider
 from comfy_extras.nodes_sag import SelfAttentionGuidance
-from in_comfy import run
 
 import nodes
 from ledits.inversion import path
-
-from . import strangers
+from support import third_party
 
 POSITIVE, NEGATIVE, THIRD = "a red circle and a blue square", "a green square", "a yellow triangle"
 
@@ -119,11 +119,11 @@ def asked_first(entries):
 
 
 STRANGERS = {
-    "behind, numbered and identified": lambda m, e: strangers.row_adder(False, True, True)(m, e(THIRD)),
-    "before, numbered and identified": lambda m, e: strangers.row_adder(True, True, True)(m, e(THIRD)),
-    "behind, numbered": lambda m, e: strangers.row_adder(False, True, False)(m, e(THIRD)),
-    "before, numbered": lambda m, e: strangers.row_adder(True, True, False)(m, e(THIRD)),
-    "a prompt asked before ours": lambda m, e: strangers.prompt_adder(m, asked_first(e(THIRD))),
+    "behind, numbered and identified": lambda m, e: third_party.row_adder(False, True, True)(m, e(THIRD)),
+    "before, numbered and identified": lambda m, e: third_party.row_adder(True, True, True)(m, e(THIRD)),
+    "behind, numbered": lambda m, e: third_party.row_adder(False, True, False)(m, e(THIRD)),
+    "before, numbered": lambda m, e: third_party.row_adder(True, True, False)(m, e(THIRD)),
+    "a prompt asked before ours": lambda m, e: third_party.prompt_adder(m, asked_first(e(THIRD))),
 }
 
 
@@ -164,7 +164,7 @@ def test_an_edit_reads_its_own_rows_beside_a_strangers(
 @pytest.mark.parametrize("prepend", [False, True])
 def test_rows_that_nobody_declares_are_refused(prepend, model, encode, sigmas, two_concepts, invert, edit, concept, small):
     """Whether they stand before or behind cannot be known, and a wrong map is worse than none."""
-    patched = strangers.row_adder(prepend, False, False)(model, encode(THIRD))
+    patched = third_party.row_adder(prepend, False, False)(model, encode(THIRD))
     inversion = invert(patched, **small)
     with pytest.raises(RuntimeError, match=r"^LEDITS\+\+.*\b2\b.*\b3\b.*'noise'"):
         edit(patched, inversion, two_concepts)

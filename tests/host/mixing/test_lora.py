@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 from types import SimpleNamespace
 
+from scripts.host.in_comfy import load_checkpoint
+from scripts.host.networks import SD15_SHAPE, family, text_encoder
+
 import folder_paths
 import pytest
 import torch
 from comfy import supported_models
 from comfy_extras import nodes_hooks
-from in_comfy import load_checkpoint
-from networks import SD15_SHAPE, family, text_encoder
 from safetensors.torch import save_file
 
 import nodes

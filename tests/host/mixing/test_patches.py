@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import networks
+from scripts.host import networks
+from scripts.host.in_comfy import load_checkpoint, run
+
 import pytest
 import torch
 from comfy_extras.nodes_freelunch import FreeU, FreeU_V2
 from comfy_extras.nodes_hypertile import HyperTile
 from comfy_extras.nodes_model_merging import ModelAdd, ModelMergeSimple, ModelSubtract
 from comfy_extras.nodes_tomesd import TomePatchModel
-from in_comfy import load_checkpoint, run
 
-from . import strangers
+from support import third_party
 
 LEFT = torch.zeros(2, 16, 16)
 LEFT[0, :, 8:] = 1
@@ -35,7 +36,7 @@ def other():
 
 
 def regions(text, one_prompt):
-    return lambda model, encode, other: strangers.Regions([encode(text)[0][0]], LEFT, one_prompt).on(model)
+    return lambda model, encode, other: third_party.Regions([encode(text)[0][0]], LEFT, one_prompt).on(model)
 
 
 def hypertile(model, swap_size=1):
@@ -43,21 +44,21 @@ def hypertile(model, swap_size=1):
 
 
 PATCHED = {
-    "image prompt": lambda model, encode, other: strangers.image_prompt(model),
-    "image prompt of blocks": lambda model, encode, other: strangers.image_prompt(model, of_block=True),
-    "two image prompts": lambda model, encode, other: strangers.image_prompt(strangers.image_prompt(model), seed=5),
-    "image prompt over a store": lambda model, encode, other: strangers.image_prompt(run("LEDITS_AttentionStore", model=model)[0]),
+    "image prompt": lambda model, encode, other: third_party.image_prompt(model),
+    "image prompt of blocks": lambda model, encode, other: third_party.image_prompt(model, of_block=True),
+    "two image prompts": lambda model, encode, other: third_party.image_prompt(third_party.image_prompt(model), seed=5),
+    "image prompt over a store": lambda model, encode, other: third_party.image_prompt(run("LEDITS_AttentionStore", model=model)[0]),
     "regions": regions("a yellow triangle", False),
     "regions of long prompts": regions("a yellow triangle and " * 20, False),
     "regions for one prompt": regions("a yellow triangle", True),
-    "regions under an image prompt": lambda model, encode, other: strangers.Regions([encode("a yellow triangle")[0][0]], LEFT, False).on(
-        strangers.more_tokens(model)
+    "regions under an image prompt": lambda model, encode, other: third_party.Regions([encode("a yellow triangle")[0][0]], LEFT, False).on(
+        third_party.more_tokens(model)
     ),
-    "more tokens": lambda model, encode, other: strangers.more_tokens(model),
-    "attn1_patch": lambda model, encode, other: strangers.softened_self_attention(model),
-    "attn1_replace": lambda model, encode, other: strangers.without_self_attention(model),
-    "attention override": lambda model, encode, other: strangers.fading_attention(model),
-    "attention override over a store": lambda model, encode, other: strangers.fading_attention(run("LEDITS_AttentionStore", model=model)[0]),
+    "more tokens": lambda model, encode, other: third_party.more_tokens(model),
+    "attn1_patch": lambda model, encode, other: third_party.softened_self_attention(model),
+    "attn1_replace": lambda model, encode, other: third_party.without_self_attention(model),
+    "attention override": lambda model, encode, other: third_party.fading_attention(model),
+    "attention override over a store": lambda model, encode, other: third_party.fading_attention(run("LEDITS_AttentionStore", model=model)[0]),
     "FreeU": lambda model, encode, other: first(FreeU.execute(model, 1.3, 1.4, 0.9, 0.2)),
     "FreeU_V2": lambda model, encode, other: first(FreeU_V2.execute(model, 1.3, 1.4, 0.9, 0.2)),
     "HyperTile": lambda model, encode, other: hypertile(model),
@@ -182,11 +183,11 @@ def test_lots_that_a_network_draws_fall_the_same_at_the_same_step(name, large, i
 
 
 def test_a_slot_that_refuses_strangers_finds_none(model):
-    stored = run("LEDITS_AttentionStore", model=strangers.image_prompt(model))[0]
-    again = strangers.image_prompt(stored, seed=1)
+    stored = run("LEDITS_AttentionStore", model=third_party.image_prompt(model))[0]
+    again = third_party.image_prompt(stored, seed=1)
     slots = again.model_options["transformer_options"]["patches_replace"]["attn2"]
-    assert {type(occupant) for occupant in slots.values()} == {strangers.ImagePrompt}
+    assert {type(occupant) for occupant in slots.values()} == {third_party.ImagePrompt}
     seated = model.clone()
     seated.set_model_attn2_replace(lambda *args: None, "input", 5, 0)
     with pytest.raises(RuntimeError, match="a stranger sits"):
-        strangers.image_prompt(seated)
+        third_party.image_prompt(seated)

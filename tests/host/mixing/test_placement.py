@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 
+from scripts.host.in_comfy import load_checkpoint, run
+
 import comfy.model_management
 import pytest
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
-from in_comfy import load_checkpoint, run
 
 import nodes
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from scripts.host.in_comfy import run
+
 import pytest
 import torch
-from in_comfy import run
 from safetensors.torch import save_file
 
 LONG = "a red circle and " * 20

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from scripts.host.in_comfy import pack, run
+
 import pytest
 import torch
-from in_comfy import CHECKOUT, pack, run
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from scripts.paths import CHECKOUT
 
 OURS = tuple(str(CHECKOUT / folder) for folder in ("ledits", "nodes"))
 

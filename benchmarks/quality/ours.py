@@ -1,0 +1,135 @@
+"""The pack's own nodes, with the masks that they find and with the true regions in their place."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+from scripts.host import in_comfy
+
+import torch
+from torch import Tensor
+
+from scripts.small_model.drawings import SIZE, Item, coverage
+
+from .checkpoint import encoded, latent_of, loaded
+from .cut import cut, stacked
+from .edits import Edit
+from .methods import Result
+from .settings import SEED, Setting, naming, wishes
+
+KEPT_AROUND = 1.5
+"""What is kept of the picture for an object, as a multiple of its size."""
+
+
+def ours(edit: Edit, setting: Setting, full: bool = False) -> Result:
+    """Edits with the masks that the method finds."""
+    samples, masks = _edited(edit, setting)
+    original, error = latent_of(edit)["samples"], None
+    if full:
+        error = (_edit_node(edit, setting, ()) - original).abs().max().item()
+        if "attention" not in masks:
+            masks = _edited(edit, replace(setting, mask_mode="attention"))[1] | masks
+    rows, columns = original.shape[-2:]
+    grid = (setting.resolution,) * 2 if setting.resolution else (rows // 4, columns // 4)
+    return Result(samples, masks, grid, error)
+
+
+def ours_true_mask(edit: Edit, setting: Setting, full: bool = False) -> Result:
+    """The same edit inside the true regions: what the masks could lead to at best."""
+    return Result(_edit_node(edit, setting, _concepts(edit, setting, "none", true_mask=True)))
+
+
+def _edited(edit: Edit, setting: Setting) -> tuple[Tensor, dict[str, Tensor]]:
+    """The edited latent, and the masks on the way to it."""
+    with _watched() as seen:
+        samples = _edit_node(edit, setting, _concepts(edit, setting, setting.mask_mode))
+    return samples, stacked(seen, len(wishes(edit, setting)))
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[list[dict[str, Tensor]]]:
+    """Collects what the guider's masks are cut from, concept by concept and step by step."""
+    in_comfy.pack()
+    guider = importlib.import_module("ledits_pack.nodes.comfyui.guider")
+    make, seen = guider.guidance_mask, []
+
+    def watch(guidance: Tensor, edit: Any, word_map: Tensor | None, smoothing: float) -> Tensor:
+        seen.append(cut(guidance, word_map, edit.threshold, smoothing))
+        return make(guidance, edit, word_map, smoothing)
+
+    with mock.patch.object(guider, "guidance_mask", watch):
+        yield seen
+
+
+def _edit_node(edit: Edit, setting: Setting, concepts: tuple) -> Tensor:
+    inversion = _inversion(edit, setting.steps, setting.skip)
+    model = _attentive(setting.resolution, setting.average_steps)
+    inputs = {"concepts": concepts} if concepts else {}
+    return in_comfy.run("LEDITS_Edit", model=model, inversion=inversion, **inputs)[0]["samples"]
+
+
+def _concepts(edit: Edit, setting: Setting, mode: str, true_mask: bool = False) -> tuple:
+    concepts: tuple = ()
+    for wish in wishes(edit, setting):
+        where, words = {}, wish.words
+        if true_mask:
+            where = {"mask": torch.from_numpy(wish.change.region).float()[None]}
+        elif setting.look and wish.change.before is not None:
+            where, words = {"attention": _seen(edit, wish.change.before, setting)}, naming(wish.change.before)
+        elif setting.look:
+            where = {"mask": _beside(edit, setting)}
+        concepts = in_comfy.run(
+            "LEDITS_Concept",
+            clip=loaded()[1],
+            text=wish.text,
+            direction="add" if wish.add else "remove",
+            scale=wish.scale,
+            threshold=wish.threshold,
+            mask_mode=mode,
+            warmup=setting.warmup,
+            cooldown=setting.cooldown,
+            words=words if setting.named_words else "",
+            concepts=concepts,
+            **where,
+        )[0]
+    return concepts
+
+
+def _beside(edit: Edit, setting: Setting) -> Tensor:
+    """A mask of everything but the objects that are there, for one to be added, [1, H, W]."""
+    keep = torch.zeros(1, SIZE, SIZE)
+    for item in edit.others:
+        share = KEPT_AROUND * float((coverage(item) >= 0.5).mean())
+        found = in_comfy.run("LEDITS_ExtractMask", attention=_seen(edit, item, setting), words=naming(item), quantile=1 - share)[0]
+        keep = torch.maximum(keep, found)
+    return 1 - keep
+
+
+def _seen(edit: Edit, item: Item, setting: Setting) -> Any:
+    """Where the object is in the photo."""
+    return _probed(edit, item.phrase, setting.resolution, setting.look)
+
+
+@functools.lru_cache(maxsize=64)
+def _probed(edit: Edit, text: str, resolution: int, noise_level: float) -> Any:
+    model = _attentive(resolution, False)
+    inputs = {"text": text, "noise_level": noise_level, "seed": SEED}
+    return in_comfy.run("LEDITS_ProbeAttention", model=model, latent=latent_of(edit), clip=loaded()[1], **inputs)[0]
+
+
+@functools.lru_cache(maxsize=32)
+def _inversion(edit: Edit, steps: int, skip: float) -> Any:
+    model = loaded()[0]
+    sigmas = in_comfy.run("LEDITS_Schedule", model=model, steps=steps, skip=skip)[0]
+    return in_comfy.run("LEDITS_Invert", model=model, latent=latent_of(edit), sigmas=sigmas, negative=encoded(""), seed=SEED)[0]
+
+
+@functools.cache
+def _attentive(resolution: int, average_steps: bool) -> Any:
+    return in_comfy.run("LEDITS_AttentionStore", model=loaded()[0], resolution=resolution, average_steps=average_steps)[0]

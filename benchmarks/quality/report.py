@@ -1,0 +1,122 @@
+"""From results to figures: benchmarks/results/quality.json, the table, and what was to be reached."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .edits import KINDS, Edit
+from .judge import Verdict, judge
+from .methods import OURS, REPAIRED, SHIPPED, TRUE_MASK
+from .scores import background_psnr
+from .settings import MASK_MODES
+from .store import Entry
+from .work import Job
+
+
+@dataclass(frozen=True)
+class Score:
+    """One edit by one method, judged."""
+
+    edit: Edit
+    verdict: Verdict
+    psnr: float
+    entry: Entry
+
+
+@functools.lru_cache(maxsize=4096)
+def score(job: Job, method: str) -> Score:
+    place = job.place(method)
+    picture = place.picture()
+    return Score(job.edit, judge(job.edit, picture), background_psnr(picture, job.edit.scene.image(), job.edit.region), place.entry())
+
+
+def figures(jobs: Sequence[Job], methods: Sequence[str]) -> dict[str, Any]:
+    """The content of benchmarks/results/quality.json."""
+    return {"edits": len(jobs), "methods": {method: summary([score(job, method) for job in jobs]) for method in methods}}
+
+
+def summary(scores: Sequence[Score]) -> dict[str, Any]:
+    """One method's figures; None where there is nothing to measure."""
+    success = {kind: _mean(one.verdict.success for one in scores if one.edit.kind == kind) for kind in KINDS}
+    overlaps = {mode: [one.entry.overlaps[mode] for one in scores if mode in one.entry.overlaps] for mode in MASK_MODES}
+    errors = [one.entry.replay_error for one in scores if one.entry.replay_error is not None]
+    return {
+        "iou": {mode: _mean(found for found, _ in pairs) for mode, pairs in overlaps.items()},
+        "iou_ceiling": {mode: _mean(ceiling for _, ceiling in pairs) for mode, pairs in overlaps.items()},
+        "success": success | {"all": _mean(one.verdict.success for one in scores)},
+        "other_object_kept": _mean(one.verdict.others_kept for one in scores if one.verdict.others_kept is not None),
+        "background_psnr_db": _mean(one.psnr for one in scores),
+        "background_psnr_db_by_kind": {kind: _mean(one.psnr for one in scores if one.edit.kind == kind) for kind in KINDS},
+        "replay_max_abs_error": max(errors) if errors else None,
+        "seconds": _mean(one.entry.seconds for one in scores),
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """The figures as a Markdown table."""
+    head = ["", *KINDS, "all", "other kept", "background dB", *(f"IoU {mode} / ceiling" for mode in MASK_MODES), "replay error"]
+    rows = [head, ["---"] * len(head)]
+    for method, one in found["methods"].items():
+        success = [_shown(one["success"][kind]) for kind in (*KINDS, "all")]
+        overlaps = ["" if one["iou"][mode] is None else f"{one['iou'][mode]:.2f} / {one['iou_ceiling'][mode]:.2f}" for mode in MASK_MODES]
+        error = one["replay_max_abs_error"]
+        rows.append(
+            [
+                method.replace("_", " "),
+                *success,
+                _shown(one["other_object_kept"]),
+                _shown(one["background_psnr_db"], 1),
+                *overlaps,
+                "" if error is None else f"{error:.1e}",
+            ]
+        )
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def targets(found: dict[str, Any]) -> list[tuple[str, bool]]:
+    """What was to be reached, with the figures, and whether it was."""
+    ours, ceiling, repaired, shipped = (found["methods"][name] for name in (OURS, TRUE_MASK, REPAIRED, SHIPPED))
+    success, best = ours["success"]["all"], ceiling["success"]["all"]
+    lines = [
+        (f"success inside the true regions {best:.2f}, at least 0.85", best >= 0.85),
+        (f"ours {success:.2f} of it, at least 0.8 of {best:.2f}", success >= 0.8 * best),
+        (f"background {ours['background_psnr_db']:.1f} dB, at least 24", ours["background_psnr_db"] >= 24),
+        (
+            f"attention IoU {ours['iou']['attention']:.2f}, at least 0.6 of its ceiling {ours['iou_ceiling']['attention']:.2f}",
+            ours["iou"]["attention"] >= 0.6 * ours["iou_ceiling"]["attention"],
+        ),
+    ]
+    for name, other in (("repaired", repaired), ("shipped", shipped)):
+        for what, mine, theirs, sign in _pairs(ours, other):
+            if what == "background dB" and name == "shipped":
+                continue  # what hardly edits hardly touches the background
+            lines.append((f"{what} {_short(mine)}, {name} reference {_short(theirs)}", sign * mine >= sign * theirs))
+    return lines
+
+
+def _pairs(ours: dict[str, Any], other: dict[str, Any]) -> Iterable[tuple[str, float, float, int]]:
+    """Every score of both, and whether more (1) or less (-1) of it is better."""
+    yield "success", ours["success"]["all"], other["success"]["all"], 1
+    for mode in MASK_MODES:
+        yield f"{mode} IoU", ours["iou"][mode], other["iou"][mode], 1
+    yield "other object kept", ours["other_object_kept"], other["other_object_kept"], 1
+    yield "background dB", ours["background_psnr_db"], other["background_psnr_db"], 1
+    yield "replay error", ours["replay_max_abs_error"], other["replay_max_abs_error"], -1
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    values = list(values)
+    return round(float(np.mean(values)), 4) if values else None
+
+
+def _shown(value: float | None, digits: int = 2) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value >= 0.001 or value == 0 else f"{value:.0e}"

@@ -1,0 +1,134 @@
+"""Results on disk, one by one as they are made, so that a run goes on where it stopped.
+
+A result's folder is named after everything that it depends on: checkpoint, setting and the source of its method. Whatever of these
+changes, the edit is made again; what judges it may change freely.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from scripts.paths import CHECKOUT, CHECKPOINT, OUTPUT
+
+from .edits import Edit
+from .methods import IMG2IMG, OURS, REPAIRED, SHIPPED, TRUE_MASK
+from .settings import Setting
+
+FOLDER = OUTPUT / "quality"
+
+EVERYWHERE = (
+    "scripts/small_model/drawings.py",
+    "benchmarks/quality/edits.py",
+    "benchmarks/quality/settings.py",
+    "benchmarks/quality/checkpoint.py",
+)
+_PACK = ("ledits", "nodes", "benchmarks/quality/ours.py", "benchmarks/quality/cut.py")
+_DIFFUSERS = (
+    "benchmarks/quality/cut.py",
+    "benchmarks/reference/pipeline.py",
+    "benchmarks/reference/unet.py",
+    "benchmarks/quality/references.py",
+)
+_GUIDANCE = ("steps", "skip", "scale", "remove_scale", "warmup", "cooldown")
+_MASKS = ("mask_mode", "area")
+USED = {
+    OURS: (*_GUIDANCE, *_MASKS, "named_words", "resolution", "average_steps", "look"),
+    TRUE_MASK: _GUIDANCE,
+    SHIPPED: (*_GUIDANCE, *_MASKS),
+    REPAIRED: (*_GUIDANCE, *_MASKS),
+    IMG2IMG: ("steps", "strength"),
+}
+"""What of a setting a method depends on: with the rest another, its results stay."""
+SOURCES = {OURS: _PACK, TRUE_MASK: _PACK, SHIPPED: _DIFFUSERS, REPAIRED: _DIFFUSERS, IMG2IMG: ("benchmarks/quality/img2img.py",)}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is kept of one edit by one method.
+
+    Attributes:
+        overlaps: by mask mode, mean IoU with the true region and the mean of its ceilings; where masks were looked at.
+        replay_error: see `Result`.
+        seconds: processor time that the method took.
+    """
+
+    overlaps: dict[str, tuple[float, float]]
+    replay_error: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one edit's result of one method lies."""
+
+    stem: Path
+
+    @classmethod
+    def of(cls, method: str, setting: Setting, edit: Edit, full: bool = True) -> Place:
+        """`full` results hold every mask mode and the replay error; the others only what tuning looks at."""
+        used = json.dumps({name: getattr(setting, name) for name in USED[method]})
+        key = _digest(checkpoint_key(), used, str(full), source_key(SOURCES[method]), source_key(EVERYWHERE))
+        return cls(FOLDER / "results" / f"{method}-{key}" / f"{edit.name}-{_digest(repr(edit.scene))[:6]}")
+
+    @property
+    def picture_file(self) -> Path:
+        return self.stem.with_suffix(".png")
+
+    @property
+    def mask_file(self) -> Path:
+        return self.stem.with_suffix(".mask.png")
+
+    @property
+    def entry_file(self) -> Path:
+        """Written last: where it is, the result is whole."""
+        return self.stem.with_suffix(".json")
+
+    def is_done(self) -> bool:
+        return self.entry_file.exists()
+
+    def write(self, picture: np.ndarray, mask: np.ndarray | None, entry: Entry) -> None:
+        """Keeps the edited picture, [H, W, 3] uint8, and the share of steps in which each cell was let change, [h, w] in 0..1."""
+        self.stem.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(self.picture_file)
+        if mask is not None:
+            Image.fromarray((mask * 255).round().astype(np.uint8)).save(self.mask_file)
+        partial = self.stem.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(entry)) + "\n")
+        partial.rename(self.entry_file)
+
+    def picture(self) -> np.ndarray:
+        return np.asarray(Image.open(self.picture_file))
+
+    def mask(self) -> np.ndarray | None:
+        return np.asarray(Image.open(self.mask_file)) if self.mask_file.exists() else None
+
+    def entry(self) -> Entry:
+        stored = json.loads(self.entry_file.read_text())
+        return Entry({mode: tuple(pair) for mode, pair in stored["overlaps"].items()}, stored["replay_error"], stored["seconds"])
+
+
+@functools.cache
+def checkpoint_key() -> str:
+    return _digest(CHECKPOINT.read_bytes())
+
+
+@functools.cache
+def source_key(paths: tuple[str, ...]) -> str:
+    """Changes with any Python file among these paths and below them."""
+    files = [file for path in paths for file in (sorted((CHECKOUT / path).rglob("*.py")) or [CHECKOUT / path])]
+    return _digest(*(part for file in files for part in (str(file.relative_to(CHECKOUT)), file.read_bytes())))
+
+
+def _digest(*parts: str | bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()[:12]

@@ -1,0 +1,118 @@
+"""`make demo`: edits a shipped picture in the real ComfyUI and says how well it went.
+
+Runs workflows/api/edit.json on a server of its own and writes the edited picture, the mask, the attention and all side by side to
+output/. The picture was drawn by a program, so the edited object's true region is known and the edit can be scored.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from scripts.host.comfy_server import ComfyServer
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from safetensors.numpy import load
+
+from scripts.paths import CHECKOUT, OUTPUT
+from scripts.small_model.drawings import PALETTE, Item, Scene
+from scripts.small_model.see import nearest_colour
+
+SCENE = Scene((Item("red", "circle", 84, 100, 46), Item("blue", "square", 186, 168, 44)), background_seed=7)
+EDITED_OBJECT, ASKED_COLOUR = 0, "green"
+PICTURE = CHECKOUT / "workflows" / "two_shapes.png"
+WORKFLOW = CHECKOUT / "workflows" / "api" / "edit.json"
+
+
+def with_measurements(workflow: dict) -> dict:
+    """The workflow, with its network calls counted, and the photo's latent saved beside that of a replay without concepts."""
+    workflow = json.loads(json.dumps(workflow))
+    for node in workflow.values():
+        for name, value in node["inputs"].items():
+            if name == "model" and value == ["1", 0]:
+                node["inputs"][name] = ["count", 0]
+    replay = {"model": ["count", 0], "inversion": ["6", 0], "cfg": 0.0}
+    return workflow | {
+        "count": {"class_type": "LEDITS_TEST_CountNetworkCalls", "inputs": {"model": ["1", 0]}},
+        "replay": {"class_type": "LEDITS_Edit", "inputs": replay},
+        "save_photo": {"class_type": "SaveLatent", "inputs": {"samples": ["3", 0], "filename_prefix": "photo"}},
+        "save_replay": {"class_type": "SaveLatent", "inputs": {"samples": ["replay", 0], "filename_prefix": "replay"}},
+    }
+
+
+def show(workflow: dict):
+    """Prints which node runs and how far it is."""
+    titles = {key: node.get("_meta", {}).get("title", node["class_type"]) for key, node in workflow.items()}
+
+    def listen(message) -> None:
+        if isinstance(message, dict) and message["type"] == "executing" and message["data"].get("node"):
+            print(f"  {titles[message['data']['node']]}", flush=True)
+        elif isinstance(message, dict) and message["type"] == "progress":
+            step, steps = message["data"]["value"], message["data"]["max"]
+            print(f"\r    step {step}/{steps}", end="\n" if step == steps else "", flush=True)
+
+    return listen
+
+
+def score(edited: np.ndarray, original: np.ndarray) -> dict[str, float]:
+    region = SCENE.masks()[EDITED_OBJECT]
+    asked = nearest_colour(edited) == list(PALETTE).index(ASKED_COLOUR)
+    error = (edited.astype(np.float64) - original)[~region]
+    return {
+        "inside_target_share": round(float(asked[region].mean()), 4),
+        "outside_psnr_db": round(float(10 * np.log10(255**2 / np.square(error).mean())), 2),
+    }
+
+
+def side_by_side(panels: dict[str, Image.Image]) -> Image.Image:
+    size, strip = 256, 26
+    sheet = Image.new("RGB", (size * len(panels), size + strip), (24, 24, 28))
+    for place, (label, panel) in enumerate(panels.items()):
+        sheet.paste(panel.convert("RGB").resize((size, size)), (place * size, 0))
+        ImageDraw.Draw(sheet).text(((place + 0.5) * size, size + strip / 2), label, "white", ImageFont.load_default(15), anchor="mm")
+    return sheet
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    started = time.monotonic()
+    original = np.asarray(Image.open(PICTURE).convert("RGB"))
+    assert np.array_equal(original, SCENE.image()), f"{PICTURE} is not the scene that the demo scores"
+    OUTPUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="ledits-demo-") as folder, ComfyServer(Path(folder)) as server:
+        shutil.copy(PICTURE, Path(folder) / "input")
+        print(f"ComfyUI is up; running {WORKFLOW.relative_to(CHECKOUT)}", flush=True)
+        workflow = with_measurements(json.loads(WORKFLOW.read_text()))
+        running = time.monotonic()
+        outputs = server.run(workflow, show(workflow))["outputs"]
+        seconds = time.monotonic() - running
+
+        def picture(node: str, place: int = 0) -> Image.Image:
+            return Image.open(io.BytesIO(server.file(outputs[node]["images"][place]))).convert("RGB")
+
+        # Of the two masks the first, of what was added: the other's words have nothing left to look at in the end.
+        edited, mask, attention = picture("11"), picture("13"), picture("15")
+        latents = [load(server.file(outputs[node]["latents"][0]))["latent_tensor"] for node in ("save_photo", "save_replay")]
+        calls = server.get("/ledits_test/calls")["calls"]
+
+    sheet = side_by_side({"before": Image.fromarray(original), "after": edited, "mask": mask})
+    for name, result in {"edited": edited, "mask": mask, "attention": attention, "side_by_side": sheet}.items():
+        result.save(OUTPUT / f"{name}.png")
+        print(OUTPUT / f"{name}.png")
+    figures = {"replay_max_abs_error": float(np.abs(latents[0] - latents[1]).max())} | score(np.asarray(edited), original)
+    print(f"all in all {time.monotonic() - started:.0f} s")
+    print(json.dumps(figures | {"network_calls": calls, "seconds": round(seconds, 2)}))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

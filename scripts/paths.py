@@ -1,0 +1,10 @@
+"""Where things lie in this checkout."""
+
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+OUTPUT = CHECKOUT / "output"
+RESULTS = CHECKOUT / "benchmarks" / "results"
+RELEASES = CHECKOUT / "tests" / "releases"
+SMALL_MODEL = CHECKOUT / "scripts" / "small_model"
+CHECKPOINT = SMALL_MODEL / "ledits-tiny.safetensors"

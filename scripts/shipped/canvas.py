@@ -1,0 +1,77 @@
+"""ComfyUI's page as the place where workflows are built, opened, exported and saved."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from scripts.host.comfy_server import ComfyServer
+from scripts.host.front_end import SETTINGS, FrontEnd
+
+from scripts.paths import CHECKOUT
+
+from .drawn import pictures
+from .parts import Workflow
+
+SCRIPT = (Path(__file__).parent / "canvas.js").read_text()
+OF_THE_PAGE = ("id", "revision", "config", "extra")
+"""Parts of a saved workflow that are of the page that saved it and not of the workflow."""
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[FrontEnd]:
+    """The page on a server of its own, with the pictures that the workflows open."""
+    with tempfile.TemporaryDirectory(prefix="ledits-canvas-") as name:
+        folder = Path(name)
+        for part in ("base/input", "base/user/default", "profile"):
+            (folder / part).mkdir(parents=True)
+        for file, picture in pictures().items():
+            picture.save(folder / "base/input" / file)
+        (folder / "base/user/default/comfy.settings.json").write_text(json.dumps(SETTINGS))
+        with ComfyServer(folder / "base") as server, FrontEnd(server, folder / "profile") as page:
+            yield page
+
+
+def build(page: FrontEnd, workflow: Workflow) -> dict[str, Any]:
+    """The workflow as the page saves it."""
+    page.js(f"{SCRIPT}; build(arguments[0])", described(workflow))
+    return saved(page)
+
+
+def described(workflow: Workflow) -> dict[str, Any]:
+    def of(node: Any) -> dict[str, Any]:
+        kept = {name: getattr(node, name) for name in ("id", "kind", "title", "mode", "size", "widgets")}
+        return kept | {"links": {name: list(link) for name, link in node.links.items()}}
+
+    return {
+        "groups": [
+            [
+                {"title": group.title, "colour": group.colour, "columns": [[of(node) for node in column] for column in group.columns]}
+                for group in place
+            ]
+            for place in workflow.groups
+        ]
+    }
+
+
+def saved(page: FrontEnd) -> dict[str, Any]:
+    """The open graph as a workflow file."""
+    graph = json.loads(page.js("return JSON.stringify(app.rootGraph.serialize())"))
+    return {name: value for name, value in graph.items() if name not in OF_THE_PAGE} | {"extra": {}, "config": {}}
+
+
+def exported(page: FrontEnd) -> dict[str, Any]:
+    """The open graph as the page would send it to the server: what 'Export (API)' writes."""
+    return json.loads(page.js("return app.graphToPrompt().then(made => JSON.stringify(made.output))"))
+
+
+def written(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+WORKFLOWS = CHECKOUT / "workflows"
+SUBGRAPHS = CHECKOUT / "subgraphs"

@@ -1,0 +1,90 @@
+"""Scores the small model in the real ComfyUI and draws its contact sheets.
+
+    python scripts/small_model/measure.py [--count 200] [--output output/small_model]
+
+Autoencoder: PSNR on unseen pictures. Text to picture: ComfyUI's KSampler, 20 steps; is the named colour there, and the named shape?
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from scripts.host.in_comfy import load_checkpoint
+
+import numpy as np
+import torch
+from PIL import Image
+
+from scripts.small_model.drawings import Scene, random_scene
+from scripts.small_model.see import look
+
+SEED = 977
+BATCH = 25
+CFG = 4.0
+
+
+def unseen_scene(index: int, objects: int) -> Scene:
+    return random_scene(np.random.default_rng((SEED, objects, index)), objects)
+
+
+@torch.inference_mode()
+def autoencoder_psnr(vae, count: int) -> tuple[float, float]:
+    """Mean and lowest PSNR in dB over unseen pictures of one and two objects."""
+    values = []
+    for index in range(count):
+        picture = torch.from_numpy(unseen_scene(index, 1 + index % 2).image()).float()[None] / 255
+        values.append(-10 * (vae.decode(vae.encode(picture)) - picture).square().mean().log10().item())
+    return float(np.mean(values)), min(values)
+
+
+@torch.inference_mode()
+def draw(model, clip, vae, captions: list[str], seed: int) -> np.ndarray:
+    """Pictures of the captions, [N, H, W, 3] uint8, by the node KSampler: euler, normal, 20 steps."""
+    import nodes
+
+    def encode(texts: list[str]):
+        return [[torch.cat([clip.encode_from_tokens(clip.tokenize(text)) for text in texts]), {}]]
+
+    empty = {"samples": torch.zeros(len(captions), 4, 32, 32)}
+    latent = nodes.common_ksampler(model, seed, 20, CFG, "euler", "normal", encode(captions), encode([""]), empty)[0]
+    return (vae.decode(latent["samples"]).clamp(0, 1) * 255).round().byte().numpy()
+
+
+def score(model, clip, vae, count: int, objects: int, sheet: Path) -> dict[str, float]:
+    """Shares of pictures that show all named colours, and all named colours in their shapes."""
+    scenes = [unseen_scene(10_000 + index, objects) for index in range(count)]
+    colours = shapes = 0
+    pictures = []
+    for start in range(0, count, BATCH):
+        batch = scenes[start : start + BATCH]
+        for scene, picture in zip(batch, draw(model, clip, vae, [scene.caption for scene in batch], SEED + start), strict=True):
+            seen = {region.colour: region.shape for region in look(picture)}
+            colours += all(item.colour in seen for item in scene.items)
+            shapes += all(seen.get(item.colour) == item.shape for item in scene.items)
+            pictures.append(picture)
+        print(f"{objects} object(s): {start + len(batch)}/{count}, colours {colours}, shapes {shapes}", flush=True)
+    rows = [np.concatenate(pictures[start : start + 10], 1) for start in range(0, min(count, 60) // 10 * 10, 10)]
+    if rows:
+        Image.fromarray(np.concatenate(rows)[::2, ::2]).save(sheet)
+    return {"colour": colours / count, "shape": shapes / count}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=200, help="prompts of each kind")
+    parser.add_argument("--output", type=Path, default=Path("output/small_model"))
+    parser.add_argument("--checkpoint", type=Path, default=None)
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    model, clip, vae = load_checkpoint(arguments.checkpoint) if arguments.checkpoint else load_checkpoint()
+    mean, lowest = autoencoder_psnr(vae, 40)
+    figures = {"autoencoder_psnr_db": {"mean": round(mean, 2), "lowest": round(lowest, 2)}}
+    figures |= {f"objects_{n}": score(model, clip, vae, arguments.count, n, arguments.output / f"objects_{n}.png") for n in (1, 2)}
+    (arguments.output / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
