@@ -174,7 +174,7 @@ def _build_trajectory(parts: dict[str, Tensor], flow: bool) -> Inversion:
     _check(len(images) == 4 and 0 not in images, f"its images have the shape {list(images)} instead of [batch, channels, height, width]")
     _check(sigmas.is_floating_point() and sigmas.ndim == 1, "its sigmas are not a list")
     check_falling(sigmas)
-    _check(not flow or sigmas[0] <= 1, "the sigmas of a flow model begin above 1")
+    _check(not flow or float(sigmas[0]) <= 1, "the sigmas of a flow model begin above 1")
     steps = (len(sigmas) - 1, *images)
     fits = trajectory.x_T.shape == images and trajectory.denoised.shape == trajectory.noise_maps.shape == steps
     _check(fits, f"the shapes of its parts disagree with its images and its {len(sigmas)} sigmas")
