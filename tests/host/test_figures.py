@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from in_comfy import CHECKOUT
+from scripts.paths import CHECKOUT
 
 SCRIPT = CHECKOUT / "scripts" / "figures.py"
 

@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 import torch
-from in_comfy import pack
+from scripts.host.in_comfy import pack
 from matplotlib import colormaps
 
 heatmap = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.heatmap")

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 import torch
-from in_comfy import pack
+from scripts.host.in_comfy import pack
 
 panels = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.panels")
 fonts = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.fonts")

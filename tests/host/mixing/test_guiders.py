@@ -21,7 +21,7 @@ from comfy_extras.nodes_perpneg import PerpNeg, PerpNegGuider
 from comfy_extras.nodes_sag import SelfAttentionGuidance
 
 import nodes
-from ledits.inversion import path
+from ledits.inversion import trajectory
 from support import third_party
 
 POSITIVE, NEGATIVE, THIRD = "a red circle and a blue square", "a green square", "a yellow triangle"
@@ -190,7 +190,7 @@ def test_split_sigmas_replay_their_first_part_and_any_sampler_goes_on(model, inv
     inversion = invert(model, **small)
     sampler, sigmas, latent, noise = run("LEDITS_ReplaySampler", inversion=inversion)
     high, low = results(SplitSigmas.execute(sigmas, 1))
-    states = list(path(inversion.walk))
+    states = list(trajectory(inversion.trajectory))
     guider = run("LEDITS_MaskedGuider", model=model, inversion=inversion)[0]
     with torch.inference_mode():
         half = first(SamplerCustomAdvanced.execute(noise, guider, sampler, high, latent))
@@ -204,7 +204,7 @@ def test_split_sigmas_replay_their_first_part_and_any_sampler_goes_on(model, inv
             SamplerCustomAdvanced.execute(noise, guider, sampler, low, half)
     edited = edit(model, inversion, two_concepts)
     # The last step ends at the prediction, which is the same; only the inversion's own correction is missing from it.
-    correction = model.model.process_latent_out(inversion.walk.corrections[1])
+    correction = model.model.process_latent_out(inversion.trajectory.noise_maps[1])
     assert torch.allclose(rest["samples"] + correction, edited.samples, atol=1e-4)
 
 
