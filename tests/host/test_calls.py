@@ -9,6 +9,8 @@ from scripts.host.in_comfy import run
 import pytest
 import torch
 
+from ledits.inversion import trajectory
+
 STEPS = 6
 NEVER = (STEPS, 0)
 
@@ -22,17 +24,17 @@ class Windows:
     with_source: list[int]
 
 
-# With a source prompt at cfg 1 the base is the source prompt's prediction, and the empty prompt is asked beside the concepts that are
-# measured against it. At the first edited step the base is known, so the source prompt is not asked there.
+# With a source prompt at cfg 1 the base is the source prompt's prediction, and the empty prompt is predicted beside the concepts that are
+# measured against it.
 WINDOWS = {
     "no concept": Windows((), [], []),
-    "from the first step": Windows(((0, 0),), [1, 2, 2, 2, 2, 2], [2, 3, 3, 3, 3, 3]),
-    "only the last step": Windows(((5, 0),), [1], [2]),
-    "a window in the middle": Windows(((2, 4),), [1, 2, 1, 1], [2, 3, 1, 1]),
-    "one after the other": Windows(((1, 2), (3, 4)), [1, 1, 2, 1, 1], [2, 1, 3, 1, 1]),
-    "both, then one": Windows(((2, 4), (2, 0)), [2, 3, 2, 2], [3, 4, 3, 3]),
+    "from the first step": Windows(((0, 0),), [2, 2, 2, 2, 2, 2], [3, 3, 3, 3, 3, 3]),
+    "only the last step": Windows(((5, 0),), [2], [3]),
+    "a window in the middle": Windows(((2, 4),), [2, 2, 1, 1], [3, 3, 1, 1]),
+    "one after the other": Windows(((1, 2), (3, 4)), [2, 1, 2, 1, 1], [3, 1, 3, 1, 1]),
+    "both, then one": Windows(((2, 4), (2, 0)), [3, 3, 2, 2], [4, 4, 3, 3]),
     "begins after the end": Windows((NEVER,), [], []),
-    "one of two begins after the end": Windows((NEVER, (4, 0)), [1, 2], [2, 3]),
+    "one of two begins after the end": Windows((NEVER, (4, 0)), [2, 2], [3, 3]),
 }
 
 every_window = pytest.mark.parametrize("name", WINDOWS)
@@ -86,7 +88,7 @@ def test_guidance_by_a_source_prompt_costs_two_rows_in_one_call(calls, walked, e
     base = 1 if cfg == 0 else 2
     assert asked == [base] * STEPS
     run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle", warmup=3))
-    assert sizes == [2, *[base + 1] * 2]
+    assert sizes == [base + 1] * 3
 
 
 def test_a_strength_of_zero_asks_nothing(calls, walked, concept):
@@ -104,17 +106,9 @@ def test_another_base_is_asked_from_the_first_step(calls, walked, encode, concep
     assert sizes == [1, 1, 1, 1, 2, 2]
 
 
-def test_another_network_is_asked_for_its_own_base(calls, walked, concept):
-    model, sizes = calls
-    inversion, _ = walked()
-    model.model_options["of another pack"] = 1
-    run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle", warmup=4))
-    assert sizes == [2, 2]
-
-
 @pytest.mark.parametrize("first", [0, 3])
-def test_the_prediction_that_is_reused_is_that_of_the_same_state(model, latent, sigmas, encode, concept, first):
-    """To the last bit: the edit arrives where the inversion was, and the network would say the same again."""
+def test_the_first_edited_step_starts_from_the_inversions_own_state(model, latent, sigmas, encode, concept, first):
+    """To the last bit, and the network predicts the same base there."""
     from comfy.patcher_extension import WrappersMP
 
     states = []
@@ -129,10 +123,9 @@ def test_the_prediction_that_is_reused_is_that_of_the_same_state(model, latent, 
     inverting = list(states)
     states.clear()
     run("LEDITS_Edit", model=watched, inversion=inversion, concepts=concept("a green circle", warmup=first))
-    assert torch.equal(states[0], inverting[first])
+    assert torch.equal(states[0], inverting[first].expand_as(states[0]))
 
-    # Asked again at that state: a network of another name, so that nothing is reused, and a concept that changes nothing.
-    watched.model_options["of another pack"] = 1
+    # Predicted again at that state, with a concept that never acts.
     guider = run("LEDITS_MaskedGuider", model=watched, inversion=inversion, concepts=concept("a green circle", warmup=STEPS))[0]
     predicted = []
 
@@ -141,7 +134,7 @@ def test_the_prediction_that_is_reused_is_that_of_the_same_state(model, latent, 
             return False
 
         def sample(self, network, levels, extra, callback, noise, *arguments, **options):
-            state = inversion.trajectory.x_T if first == 0 else list(_path(inversion.trajectory))[first]
+            state = inversion.trajectory.x_T if first == 0 else list(trajectory(inversion.trajectory))[first]
             predicted.append(network(state, levels[first].expand(1), **extra))
             return state
 
@@ -151,9 +144,3 @@ def test_the_prediction_that_is_reused_is_that_of_the_same_state(model, latent, 
     with torch.inference_mode():
         guider.sample(torch.zeros_like(latent["samples"]), latent["samples"], once, inversion.trajectory.sigmas, disable_pbar=True)
     assert torch.equal(predicted[0], inversion.trajectory.denoised[first])
-
-
-def _path(walk):
-    from ledits.inversion import trajectory
-
-    return trajectory(walk)

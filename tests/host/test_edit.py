@@ -48,8 +48,8 @@ def test_an_edit_calls_the_network_only_where_it_acts(model, latent, sigmas, enc
     sizes.clear()
     concepts = concept("a green circle", warmup=3, concepts=concept("a red circle", direction="remove", warmup=2, cooldown=4))
     run("LEDITS_Edit", model=counted, inversion=inversion, concepts=concepts)
-    # Steps 0 and 1: none. Step 2: the first concept alone, its base known. Step 3: base and both. Steps 4 and 5: base and the second.
-    assert sizes == [1, 3, 2, 2]
+    # Steps 0 and 1: none. Step 2: base and the first concept. Step 3: base and both. Steps 4 and 5: base and the second.
+    assert sizes == [2, 3, 2, 2]
 
 
 def test_reuse_of_the_base_changes_nothing(model, inversion, concept):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from scripts.paths import CHECKOUT
 
 SCRIPT = CHECKOUT / "scripts" / "figures.py"

@@ -2,9 +2,10 @@
 
 import importlib
 
+from scripts.host.in_comfy import pack
+
 import pytest
 import torch
-from scripts.host.in_comfy import pack
 from matplotlib import colormaps
 
 heatmap = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.heatmap")

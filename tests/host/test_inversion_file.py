@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 import types
-from pathlib import Path
+
+from scripts.host.in_comfy import load_checkpoint, nodes, pack, run
+from scripts.host.networks import SD15_SHAPE, family, patcher
 
 import folder_paths
 import pytest
 import torch
-from scripts.host.in_comfy import load_checkpoint, nodes, pack, run
-from scripts.host.networks import SD15_SHAPE, family, patcher
 
 from scripts.paths import CHECKPOINT
 

@@ -3,10 +3,11 @@
 import importlib
 from pathlib import Path
 
+from scripts.host.in_comfy import pack
+
 import matplotlib
 import pytest
 import torch
-from scripts.host.in_comfy import pack
 
 panels = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.panels")
 fonts = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.fonts")

@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from support.closed_forms import step_noise_std
-
 from ledits.inversion import trajectory
 from ledits.schedule import timesteps
 from ledits.solver import NoiseKind
+from support.closed_forms import step_noise_std
 from support.levels import LEVELS
 
 

@@ -5,9 +5,8 @@ import torch
 from diffusers import DPMSolverMultistepScheduler
 
 from benchmarks.reference.pipeline import BETAS
-from support.closed_forms import step_noise_std
-
 from ledits.solver import NoiseKind, NoiseLevel, solver_mean
+from support.closed_forms import step_noise_std
 
 STEPS = 12
 

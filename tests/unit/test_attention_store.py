@@ -1,8 +1,15 @@
 import pytest
 import torch
 
-from ledits.attention import RunningMean, StoreSettings, WordMaps, cross_attention_probabilities, merge_repeated_context, downsampled_size, downsampling_steps
-from ledits.prompt import merge_words, find_words, group_subwords, word_maps
+from ledits.attention import (
+    RunningMean,
+    WordMaps,
+    cross_attention_probabilities,
+    downsampled_size,
+    downsampling_steps,
+    merge_repeated_context,
+)
+from ledits.prompt import find_words, group_subwords, merge_words, word_maps
 
 
 def test_probabilities_against_torch():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ledits.guidance import EditSettings, concept_guidance, first_active_step, guidance_mask, apply_guidance
+from ledits.guidance import EditSettings, apply_guidance, concept_guidance, first_active_step, guidance_mask
 
 
 @pytest.fixture

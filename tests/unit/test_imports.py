@@ -25,11 +25,13 @@ STEADY_HOST = (
 HOST = ("comfy", "comfy_api", "folder_paths", "latent_preview", "server")
 """What nodes/comfyui/ may use of it: the hooks too."""
 
+HOOKS = (("nodes.comfyui", "nodes.errors", "ledits"), (*LIBRARIES, *HOST))
 LAYERS = {
     ".": (("nodes",), (*LIBRARIES, "comfy_api")),
     "ledits": (("ledits",), LIBRARIES),
     "nodes": (("nodes", "ledits"), (*LIBRARIES, *STEADY_HOST)),
-    "nodes/comfyui": (("nodes.comfyui", "nodes.errors", "ledits"), (*LIBRARIES, *HOST)),
+    "nodes/comfyui": HOOKS,
+    **{f"nodes/comfyui/{room}": HOOKS for room in ("attention", "images", "sampling", "storage", "text")},
 }
 """By folder: what it may import of the pack, one direction only, and of others."""
 

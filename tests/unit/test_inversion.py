@@ -5,10 +5,9 @@ import math
 import pytest
 import torch
 
-from support.closed_forms import step_noise_std
-
-from ledits.inversion import invert, add_noise, trajectory, replay
+from ledits.inversion import add_noise, invert, replay, trajectory
 from ledits.solver import NoiseKind, NoiseLevel, half_log_snr, solver_mean
+from support.closed_forms import step_noise_std
 
 MEAN, SPREAD = 0.3, 0.7
 SIGMAS = {False: (14.6, 0.03), True: (1.0, 0.02)}
@@ -117,14 +116,14 @@ def test_vp_and_flow_are_one_formula(picture):
 
 
 def test_a_picture_gets_the_same_noise_alone_and_in_a_batch(picture):
-    levels = noise_levels(falling(5, False, False), False)
+    levels = NoiseKind().levels(falling(5, False, False))
     together = add_noise(picture, levels, 9)
     assert torch.equal(together[:, 1:], add_noise(picture[1:], levels, 9))
     assert not torch.equal(add_noise(picture, levels, 8)[0], together[0])
 
 
 def test_levels_are_noised_independently(picture):
-    levels = noise_levels(torch.tensor([2.0, 1.0, 0.5]), False)
+    levels = NoiseKind().levels(torch.tensor([2.0, 1.0, 0.5]))
     noise = [(state - picture) / level.sigma for state, level in zip(add_noise(picture, levels, 0), levels, strict=True)]
     assert abs(torch.corrcoef(torch.stack([n[0].flatten() for n in noise]))[0, 1]) < 0.15
 

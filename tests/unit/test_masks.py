@@ -6,11 +6,11 @@ from ledits.masks import (
     above_quantile,
     attention_mask,
     gaussian_kernel,
+    min_max_normalize,
     noise_mask,
     resize_bilinear,
-    smooth,
-    min_max_normalize,
     resize_nearest,
+    smooth,
 )
 
 

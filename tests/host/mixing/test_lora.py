@@ -82,7 +82,9 @@ def neutral(encode):
 @pytest.fixture
 def base_of(invert):
     def base(model, clip):
-        return model.model.process_latent_out(invert(model, negative=clip.encode_from_tokens_scheduled(clip.tokenize(""))).trajectory.denoised)
+        return model.model.process_latent_out(
+            invert(model, negative=clip.encode_from_tokens_scheduled(clip.tokenize(""))).trajectory.denoised
+        )
 
     return base
 
