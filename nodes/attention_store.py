@@ -20,14 +20,16 @@ class AttentionStoreNode(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model to record. It stays as it is; the output is a patched copy."),
                 io.Int.Input(
-                    "resolution", default=0, min=0, max=512, tooltip="Shorter side of the maps. 0: latent / 4. Higher: finer, but noisier."
+                    "resolution",
+                    default=0,
+                    min=0,
+                    max=512,
+                    tooltip="Shorter side of maps. 0: a quarter of the latent. More: finer, noisier.",
                 ),
                 io.Boolean.Input("up", default=True, tooltip="Record the up blocks, which position details."),
                 io.Boolean.Input("down", default=True, tooltip="Record the down blocks, which find objects."),
                 io.Boolean.Input("mid", default=False, tooltip="Record the middle block where its size fits (SDXL). It blurs the maps."),
-                io.Boolean.Input(
-                    "average_steps", default=False, tooltip="Masks use the mean over the steps so far: steadier, but slower to follow."
-                ),
+                io.Boolean.Input("average_steps", default=False, tooltip="Masks use the mean of the steps so far: steadier, but slower."),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model to sample with."),

@@ -17,7 +17,7 @@ class ConceptNode(io.ComfyNode):
             node_id="LEDITS_Concept",
             display_name="LEDITS++ Concept",
             category="LEDITS++",
-            description="One change to the photo: what to add or remove, how strongly, and where. Chain them for several. Good values: "
+            description="One change to the photo: what to add or remove, how strongly, and where. Chain nodes for several. Good values: "
             "object scale 12, warmup 5; face detail scale 5, threshold 0.95; style scale 7, threshold 0.5, mask_mode noise.",
             search_aliases=["ledits", "edit prompt", "semantic guidance", "sega", "add", "remove"],
             inputs=[
@@ -26,14 +26,14 @@ class ConceptNode(io.ComfyNode):
                     "text",
                     multiline=True,
                     dynamic_prompts=True,
-                    tooltip="A few words: 'glasses'. To replace a thing, chain remove and add.",
+                    tooltip="What to add or remove: 'glasses'. To replace a thing, remove it, and add the new one in a second concept.",
                 ),
                 io.Combo.Input("direction", options=["add", "remove"], default="add", tooltip="Show more of it in the image, or less."),
                 io.Float.Input(
                     "scale", default=7.0, min=0.0, max=50.0, step=0.5, tooltip="Strength. No change: 10 to 12. Artefacts: 3 to 5. 0: off."
                 ),
                 io.Float.Input(
-                    "threshold", default=0.9, min=0.0, max=1.0, step=0.01, tooltip="Share to keep: 0.95 for small things, 0.5 for a style."
+                    "threshold", default=0.9, min=0.0, max=1.0, step=0.01, tooltip="Share of image to keep: 0.95 small things, 0.5 a style."
                 ),
                 io.Combo.Input(
                     "mask_mode",
@@ -42,10 +42,8 @@ class ConceptNode(io.ComfyNode):
                     tooltip="Where to change. attention: where the words have attention. noise: where the prediction differs (styles). "
                     "intersect: where both hold (objects). none: everywhere.",
                 ),
-                io.Int.Input(
-                    "warmup", default=2, min=0, max=1000, tooltip="The first active step. 5 or more keeps shapes; 0 changes most."
-                ),
-                io.Int.Input("cooldown", default=0, min=0, max=1000, tooltip="The step from which it is no longer active; 0: none."),
+                io.Int.Input("warmup", default=2, min=0, max=1000, tooltip="The first active step. 5 keeps shapes; 0 changes most."),
+                io.Int.Input("cooldown", default=0, min=0, max=1000, tooltip="The step from which it stops acting; 0: never."),
                 io.String.Input(
                     "words", default="", optional=True, tooltip="Only these words decide where. Empty: all. With 'attention': its words."
                 ),

@@ -32,7 +32,7 @@ class EditNode(io.ComfyNode):
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The edited photo, for VAE Decode."),
-                AttentionSocket.Output(display_name="attention", tooltip="Of each concept's words, for Heatmap and Extract Mask."),
+                AttentionSocket.Output(display_name="attention", tooltip="Each word's attention, for Heatmap and Extract Mask."),
                 io.Mask.Output(display_name="mask", tooltip="Each concept's mask in its last active step, concept by concept."),
             ],
             hidden=[io.Hidden.unique_id],

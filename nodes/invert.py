@@ -34,11 +34,7 @@ class InvertNode(io.ComfyNode):
                     tooltip="The noise: each seed varies an edit, none the photo. Keep it fixed, or every run inverts again.",
                 ),
             ],
-            outputs=[
-                InversionSocket.Output(
-                    display_name="inversion", tooltip="The photo with the noise that makes it, for any number of edits."
-                ),
-            ],
+            outputs=[InversionSocket.Output(display_name="inversion", tooltip="The photo with its noise, for any number of edits.")],
         )
 
     @classmethod

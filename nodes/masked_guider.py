@@ -10,13 +10,16 @@ from .comfyui.types import Concept, ConceptsSocket, EditRecord, ImageInversion, 
 def base_inputs() -> list[io.Input]:
     """The inputs by which an edit may leave the inversion's own base."""
     return [
-        io.Conditioning.Input(
-            "positive", optional=True, tooltip="Instead of the inversion's. Changes the whole photo, not only in the masks."
+        io.Conditioning.Input("positive", optional=True, tooltip="Instead of the inversion's; changes the photo outside the masks, too."),
+        io.Conditioning.Input("negative", optional=True, tooltip="Instead of the inversion's; changes the photo outside the masks, too."),
+        io.Float.Input(
+            "cfg",
+            default=0.0,
+            min=0.0,
+            max=30.0,
+            step=0.1,
+            tooltip="0: the inversion's. Others need 'positive' and change the whole photo.",
         ),
-        io.Conditioning.Input(
-            "negative", optional=True, tooltip="Instead of the inversion's. Changes the whole photo, not only in the masks."
-        ),
-        io.Float.Input("cfg", default=0.0, min=0.0, max=30.0, step=0.1, tooltip="0: the inversion's. Others change the whole photo."),
     ]
 
 
@@ -37,7 +40,7 @@ class MaskedGuiderNode(io.ComfyNode):
             node_id="LEDITS_MaskedGuider",
             display_name="LEDITS++ Masked Guider",
             category="LEDITS++/advanced",
-            description="Edits an inverted photo as a GUIDER for SamplerCustomAdvanced: each concept inside its own mask. Take that node's other "
+            description="Edits an inverted photo as a GUIDER for SamplerCustomAdvanced, each concept inside its own mask. Take the other "
             "four inputs from LEDITS++ Replay Sampler. LEDITS++ Edit does both in one node.",
             search_aliases=["ledits", "guider", "semantic guidance"],
             inputs=[

@@ -29,7 +29,12 @@ class ProbeAttentionNode(io.ComfyNode):
                 io.Clip.Input("clip", tooltip="The checkpoint's text encoder."),
                 io.String.Input("text", multiline=True, tooltip="A short description with the words to find, such as 'a dog on a sofa'."),
                 io.Float.Input(
-                    "noise_level", default=0.5, min=0.01, max=1.0, step=0.01, tooltip="0.5 finds objects; lower texture, higher layout."
+                    "noise_level",
+                    default=0.5,
+                    min=0.01,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Noise to add first. Around 0.5 objects are found best; low values show texture, high ones only layout.",
                 ),
                 io.Int.Input(
                     "seed",

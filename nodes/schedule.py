@@ -18,14 +18,15 @@ class ScheduleNode(io.ComfyNode):
                 io.Model.Input("model", tooltip="The checkpoint that will invert and edit; its own noise levels are used."),
                 io.Int.Input("steps", default=50, min=1, max=1000, tooltip="20 for most edits, 50 for the finest masks. More take longer."),
                 io.Float.Input(
-                    "skip", default=0.15, min=0.0, max=0.95, step=0.01, tooltip="Noisiest share to skip; lower (0.1) lets shapes change."
+                    "skip",
+                    default=0.15,
+                    min=0.0,
+                    max=0.95,
+                    step=0.01,
+                    tooltip="The share of the noisiest levels to leave out. 0.1 lets shapes change; 0.25 stays close to the photo.",
                 ),
             ],
-            outputs=[
-                io.Sigmas.Output(
-                    display_name="sigmas", tooltip="Noise levels from high to low, ending in 0. Any SIGMAS node works instead."
-                ),
-            ],
+            outputs=[io.Sigmas.Output(display_name="sigmas", tooltip="From high to low, ending in 0. Any SIGMAS node works instead.")],
         )
 
     @classmethod
