@@ -32,9 +32,7 @@ class CaptureAttentionNode(io.ComfyNode):
                 io.String.Input("text", multiline=True, tooltip="Exactly the sampled prompt, or the text of a concept of LEDITS++ Edit."),
                 io.Combo.Input("branch", options=list(BRANCHES), default="positive", tooltip="Which of the sampler's two prompts this is."),
             ],
-            outputs=[
-                AttentionSocket.Output(display_name="attention", tooltip="A map for each word and step, for Extract Mask and Heatmap.")
-            ],
+            outputs=[AttentionSocket.Output(display_name="attention", tooltip="A map per word and step, for Extract Mask and Heatmap.")],
             hidden=[io.Hidden.unique_id],
         )
 
@@ -44,7 +42,7 @@ class CaptureAttentionNode(io.ComfyNode):
         run = store.find(samples)
         if run is None:
             problem = f"was not made by a sampler that used this store's model in its last {MAX_RUNS} runs"
-            remedy = "connect that sampler's own output, or change its seed to run it again"
+            remedy = "connect the store's model to the sampler and its output here; if both are so, change its seed to run it again"
             raise LeditsInputError("latent", f"{problem}: {remedy}")
         prompt = checks.read_prompt(clip, text, if_empty="has no words")
         words, warning = _find_concept(run, prompt), None
@@ -73,9 +71,7 @@ def _read_branch(run: Run, prompt: Prompt, branch: str) -> WordMaps:
     if not entries:
         concepts = ", ".join(repr(words.text) for words in run.edits.words) if run.edits else ""
         hint = (
-            f"its concepts were {concepts}: write one as 'text'"
-            if concepts
-            else "the sampler did not use it (cfg 1 has no negative prompt)"
+            f"the run edited {concepts}: write one as 'text'" if concepts else "the sampler did not use it (cfg 1 has no negative prompt)"
         )
         raise LeditsInputError("branch", f"is {branch!r}, but nothing was recorded for it: {hint}")
     if len(entries) > 1:

@@ -91,19 +91,13 @@ def read_prompt(clip: Any, text: str, if_empty: str = "") -> Prompt:
     return prompt
 
 
-def check_attention(model: ModelPatcher, consequence: str) -> None:
-    """Refuses networks whose attention cannot be recorded."""
-    network = type(model.get_model_object("diffusion_model")).__name__
-    problem = f"is a {network}, but attention can be recorded of {KNOWN_NETWORKS} only, so {consequence}"
-    require(adapter_for(model), "model", problem)
-
-
-def check_resolution(model: ModelPatcher, height: int, width: int) -> None:
-    """Refuses settings of an Attention Store that ask for maps which a latent of height x width cannot have."""
-    adapter = adapter_for(model)
+def check_attention(model: ModelPatcher, consequence: str, *size: int) -> None:
+    """Refuses networks whose attention cannot be recorded, and an Attention Store's maps that a latent of this size cannot have."""
+    adapter, network = adapter_for(model), type(model.get_model_object("diffusion_model")).__name__
+    require(adapter, "model", f"is a {network}, but attention can be recorded of {KNOWN_NETWORKS} only, so {consequence}")
     try:
-        if adapter is not None:
-            adapter(store_settings(model), height, width)
+        if adapter and size:
+            adapter(store_settings(model), *size)
     except ValueError as error:
         raise LeditsInputError("resolution", str(error), node="LEDITS++ Attention Store") from error
 
@@ -123,8 +117,8 @@ def check_edit(model: ModelPatcher, inversion: ImageInversion, concepts: tuple[C
         subject = f"concept {number} ({concept.text!r})"
         check_conditioning("concepts", concept.conditioning, model, f"{subject} ")
         if concept.records_attention:
-            check_attention(model, f"{subject} cannot use mask_mode {concept.settings.mask_mode!r}: choose 'noise' or 'none'")
-            check_resolution(model, *trajectory.x0.shape[-2:])
+            consequence = f"{subject} cannot use mask_mode {concept.settings.mask_mode!r}: choose 'noise' or 'none'"
+            check_attention(model, consequence, *trajectory.x0.shape[-2:])
             require(concept.words, "concepts", f"{subject} was encoded by {NO_WORDS}: choose mask_mode 'noise' or 'none'")
         _check_source_attention(subject, concept.source_attention, trajectory.x0, factor)
         _check_mask(subject, concept.mask, trajectory.x0, factor)

@@ -52,9 +52,8 @@ class ProbeAttentionNode(io.ComfyNode):
     def execute(cls, model, latent, clip, text: str, noise_level: float, seed: int) -> io.NodeOutput:
         noise = checks.get_noise_kind(model)
         checks.check_latent("latent", latent, model)
-        checks.check_attention(model, "there is nothing to probe")
         height, width = latent["samples"].shape[-2:]
-        checks.check_resolution(model, height, width)
+        checks.check_attention(model, "there is nothing to probe", height, width)
         prompt = checks.read_prompt(clip, text, if_empty="is empty: write the words to look for")
         positive = encode(clip, text)
         checks.check_conditioning("clip", positive, model, f"{text!r} ")

@@ -73,8 +73,8 @@ def _axes(count: int, least: int = 1) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, Tensor) and value.ndim == count and value.numel() > 0 and value.shape[-1] >= least
 
 
-def _has(*names: str) -> Callable[[Any], bool]:
-    return lambda value: all(hasattr(value, name) for name in names)
+def _is_clip(value: Any) -> bool:
+    return hasattr(value, "tokenize") and hasattr(value, "encode_from_tokens_scheduled")
 
 
 def _is_latent(value: Any) -> bool:
@@ -93,8 +93,8 @@ def _are_concepts(value: Any) -> bool:
 
 _KINDS: dict[str, Requirement] = {
     "MODEL": (_kind(ModelPatcher), "a model: connect a checkpoint loader"),
-    "CLIP": (_has("tokenize", "encode_from_tokens_scheduled"), "a text encoder: connect the checkpoint's CLIP, or a CLIP loader"),
-    "VAE": (_has("decode"), "a VAE: connect the checkpoint's, or a VAE loader"),
+    "CLIP": (_is_clip, "a text encoder: connect the checkpoint's CLIP, or a CLIP loader"),
+    "VAE": (lambda value: hasattr(value, "decode"), "a VAE: connect the checkpoint's, or a VAE loader"),
     "LATENT": (_is_latent, "a latent: connect VAE Encode, or what made the image"),
     "SIGMAS": (_kind(Tensor), "a list of noise levels: connect LEDITS++ Schedule or another scheduler"),
     "CONDITIONING": (_is_conditioning, "a conditioning: connect CLIP Text Encode"),
