@@ -1,7 +1,3 @@
-"""LEDITS_CaptureAttention."""
-
-from __future__ import annotations
-
 import torch
 from comfy_api.latest import io
 
@@ -10,7 +6,7 @@ from ..ledits.prompt import Prompt, word_maps
 from . import checks
 from .comfyui.attention.store import BRANCHES, MAX_RUNS, Run, RunHistory
 from .comfyui.images.preview import text_ui
-from .comfyui.text.words import encode, words_of
+from .comfyui.text.words import encode
 from .comfyui.types import Attention, AttentionSocket, Conditioning, StoreSocket
 from .errors import LeditsInputError
 
@@ -31,18 +27,12 @@ class CaptureAttentionNode(io.ComfyNode):
             search_aliases=["ledits", "read attention", "attention maps"],
             inputs=[
                 StoreSocket.Input("store", tooltip="From LEDITS++ Attention Store."),
-                io.Latent.Input(
-                    "latent", tooltip="What the sampler returned. It tells which run to read, and makes this node wait for it."
-                ),
-                io.Clip.Input("clip", tooltip="The text encoder that made the prompt."),
-                io.String.Input(
-                    "text", multiline=True, tooltip="The prompt exactly as it was sampled with, or the text of a concept of LEDITS++ Edit."
-                ),
+                io.Latent.Input("latent", tooltip="The sampler's output. It selects the run to read, and makes this node wait for it."),
+                io.Clip.Input("clip", tooltip="The text encoder that encoded the prompt."),
+                io.String.Input("text", multiline=True, tooltip="Exactly the sampled prompt, or the text of a concept of LEDITS++ Edit."),
                 io.Combo.Input("branch", options=list(BRANCHES), default="positive", tooltip="Which of the sampler's two prompts this is."),
             ],
-            outputs=[
-                AttentionSocket.Output(display_name="attention", tooltip="A map for each word and step, for Extract Mask and Heatmap.")
-            ],
+            outputs=[AttentionSocket.Output(display_name="attention", tooltip="A map per word and step, for Extract Mask and Heatmap.")],
             hidden=[io.Hidden.unique_id],
         )
 
@@ -51,14 +41,10 @@ class CaptureAttentionNode(io.ComfyNode):
         samples = latent["samples"]
         run = store.find(samples)
         if run is None:
-            raise LeditsInputError(
-                "latent",
-                f"was not made by a sampler that used this store's model in its last {MAX_RUNS} runs: connect the sampler's own output, "
-                "and the store's model to that sampler; if both are so, change the sampler's seed to run it again",
-            )
-        checks.check_embeddings(clip, text)
-        prompt = words_of(clip, text)
-        checks.check_words(prompt, "has no words")
+            problem = f"was not made by a sampler that used this store's model in its last {MAX_RUNS} runs"
+            remedy = "connect the store's model to the sampler and its output here; if both are so, change its seed to run it again"
+            raise LeditsInputError("latent", f"{problem}: {remedy}")
+        prompt = checks.read_prompt(clip, text, if_empty="has no words")
         words, warning = _find_concept(run, prompt), None
         if words is None:
             words = _read_branch(run, prompt, branch)
@@ -70,8 +56,7 @@ class CaptureAttentionNode(io.ComfyNode):
 
 def _find_concept(run: Run, prompt: Prompt) -> WordMaps | None:
     """The maps of a concept with this text, where a LEDITS++ guider sampled."""
-    edits = run.edits.words if run.edits is not None else []
-    return next((words for words in edits if words.text == prompt.text and words.steps), None)
+    return next((words for words in run.edits.words if words.text == prompt.text and words.steps), None) if run.edits else None
 
 
 def _was_sampled(run: Run, branch: str, encoded: Conditioning) -> bool:
@@ -84,25 +69,19 @@ def _was_sampled(run: Run, branch: str, encoded: Conditioning) -> bool:
 def _read_branch(run: Run, prompt: Prompt, branch: str) -> WordMaps:
     entries = [maps for (name, _), maps in run.maps.items() if name == branch]
     if not entries:
-        edited = ", ".join(repr(words.text) for words in run.edits.words) if run.edits is not None else ""
+        concepts = ", ".join(repr(words.text) for words in run.edits.words) if run.edits else ""
         hint = (
-            f"that run edited the concepts {edited}: write one of them as 'text'"
-            if edited
-            else "the sampler did not use it (cfg 1 has no negative prompt)"
+            f"the run edited {concepts}: write one as 'text'" if concepts else "the sampler did not use it (cfg 1 has no negative prompt)"
         )
         raise LeditsInputError("branch", f"is {branch!r}, but nothing was recorded for it: {hint}")
     if len(entries) > 1:
-        raise LeditsInputError(
-            "branch",
-            f"is {branch!r}, which held {len(entries)} prompts at once (regional or combined); "
-            "their words cannot be told apart: sample with one prompt",
-        )
+        problem = f"is {branch!r}, which held {len(entries)} prompts at once (regional or combined): sample with one prompt"
+        raise LeditsInputError("branch", problem)
     words = WordMaps(prompt.text, prompt.words)
-    for maps in entries[0].values():
-        try:
+    try:
+        for maps in entries[0].values():
             words.add(word_maps(maps.total, prompt), maps.count)
-        except (ValueError, IndexError) as error:
-            raise LeditsInputError(
-                "text", f"does not fit what was recorded ({error}): write the prompt exactly as it was sampled with"
-            ) from error
+    except (ValueError, IndexError) as error:
+        problem = f"does not fit what was recorded ({error}): write the prompt exactly as it was sampled with"
+        raise LeditsInputError("text", problem) from error
     return words

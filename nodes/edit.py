@@ -1,7 +1,3 @@
-"""LEDITS_Edit."""
-
-from __future__ import annotations
-
 import comfy.model_management
 import torch
 from comfy_api.latest import io
@@ -24,35 +20,20 @@ class EditNode(io.ComfyNode):
             node_id="LEDITS_Edit",
             display_name="LEDITS++ Edit",
             category="LEDITS++",
-            description="Edits an inverted photo: makes the concepts' changes, each inside its own mask, and keeps the rest. Afterwards it shows each "
-            "mask over the photo. Change a concept and run again: the inversion is reused.",
+            description="Edits an inverted photo: makes each concept's change inside its own mask and keeps the rest. Afterwards it shows "
+            "the masks over the photo. Change a concept and run again: the inversion is reused.",
             search_aliases=["ledits", "edit photo", "semantic edit", "prompt edit"],
             inputs=[
-                io.Model.Input(
-                    "model",
-                    tooltip="The checkpoint that inverted the photo. Through LEDITS++ Attention Store, its settings shape the masks.",
-                ),
+                io.Model.Input("model", tooltip="The checkpoint that inverted the photo. An Attention Store's settings shape the masks."),
                 InversionSocket.Input("inversion", tooltip="From LEDITS++ Invert or Load Inversion."),
-                ConceptsSocket.Input(
-                    "concepts", optional=True, tooltip="The changes to make. Unconnected: the photo comes back as it was, without any work."
-                ),
+                ConceptsSocket.Input("concepts", optional=True, tooltip="The changes to make. Unconnected: the photo as it was."),
                 *base_inputs(),
-                io.Image.Input(
-                    "image",
-                    optional=True,
-                    tooltip="Optional: the photo that was inverted. Only for display: the node draws each concept's mask over it. "
-                    "Unconnected: over a rough preview of the photo.",
-                ),
+                io.Image.Input("image", optional=True, tooltip="The photo, to show the masks over. Unconnected: a rough preview of it."),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The edited photo, for VAE Decode."),
-                AttentionSocket.Output(
-                    display_name="attention", tooltip="The attention of the words of each concept, for Heatmap and Extract Mask."
-                ),
-                io.Mask.Output(
-                    display_name="mask",
-                    tooltip="The mask that each concept's last step used: one for each concept and photo, concept by concept.",
-                ),
+                AttentionSocket.Output(display_name="attention", tooltip="Each word's attention, for Heatmap and Extract Mask."),
+                io.Mask.Output(display_name="mask", tooltip="Each concept's mask in its last active step, concept by concept."),
             ],
             hidden=[io.Hidden.unique_id],
             **INTERMEDIATE_OUTPUT,

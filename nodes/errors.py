@@ -1,7 +1,5 @@
 """Messages to the person at the canvas."""
 
-from __future__ import annotations
-
 PACK = "LEDITS++"
 
 
@@ -17,3 +15,9 @@ class LeditsInputError(ValueError):
     def __init__(self, name: str, problem: str, node: str = PACK):
         super().__init__(f"{node}, input '{name}': {problem}")
         self.name, self.problem, self.node = name, problem, node
+
+
+def require(valid: object, name: str, problem: str) -> None:
+    """Refuses what is at an input unless it is valid."""
+    if not valid:
+        raise LeditsInputError(name, problem)

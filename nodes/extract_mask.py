@@ -1,7 +1,3 @@
-"""LEDITS_ExtractMask."""
-
-from __future__ import annotations
-
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -20,7 +16,7 @@ class ExtractMaskNode(io.ComfyNode):
             node_id="LEDITS_ExtractMask",
             display_name="LEDITS++ Extract Mask",
             category="LEDITS++/attention",
-            description="Turns the attention of words into a mask for any other node, such as inpainting. Averages the maps of several steps.",
+            description="Turns the attention of words into a mask for any other node, such as inpainting. Uses the mean of the steps.",
             search_aliases=["ledits", "attention mask", "text mask"],
             inputs=[
                 AttentionSocket.Input("attention", tooltip="From Probe Attention, Capture Attention or Edit."),

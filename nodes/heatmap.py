@@ -1,7 +1,3 @@
-"""LEDITS_Heatmap."""
-
-from __future__ import annotations
-
 from comfy_api.latest import io
 
 from ..ledits.masks import min_max_normalize, resize_bilinear
@@ -10,7 +6,7 @@ from .comfyui.images.heatmap import apply_colormap, overlay
 from .comfyui.images.panels import contact_sheet, count_columns, fit
 from .comfyui.images.preview import sheet_ui
 from .comfyui.types import Attention, AttentionSocket
-from .errors import LeditsInputError
+from .errors import require
 
 MAX_SHEET_SIZE = 4096  # pixels along a side, for any number of words
 
@@ -38,8 +34,8 @@ class HeatmapNode(io.ComfyNode):
     @classmethod
     def execute(cls, image, attention: Attention, concept: int, opacity: float) -> io.NodeOutput:
         batch = len(merge_map(attention, concept))
-        if len(image) not in (1, batch):
-            raise LeditsInputError("image", f"has {len(image)} images, but the attention is of {batch}: connect the same batch")
+        count = len(image)
+        require(count in (1, batch), "image", f"has {count} images, but the attention is of {batch}: connect the same batch")
         words, maps = attention.prompts[concept].words, attention.prompts[concept].mean()
         columns = count_columns(len(words), *image.shape[1:3])
         background = fit(image[..., :3].to(maps.device), MAX_SHEET_SIZE, len(words))

@@ -1,7 +1,3 @@
-"""LEDITS_LoadInversion."""
-
-from __future__ import annotations
-
 from pathlib import Path
 
 import folder_paths
@@ -23,18 +19,16 @@ class LoadInversionNode(io.ComfyNode):
             node_id="LEDITS_LoadInversion",
             display_name="LEDITS++ Load Inversion",
             category="LEDITS++/advanced",
-            description="Reads an inverted photo from a file that LEDITS++ Save Inversion wrote. Edits of it are the same, to the bit, as edits of the "
-            "inversion that was saved.",
+            description="Reads an inverted photo that LEDITS++ Save Inversion wrote. Edits of it are the same, to the bit, as before.",
             search_aliases=["ledits", "import inversion", "open inversion"],
             inputs=[
                 io.Combo.Input(
                     "file",
                     options=inputs + [name + IN_OUTPUT for name in outputs],
-                    tooltip="A file in ComfyUI's input folder, or one that was just saved [output]. Edit it with the checkpoint that inverted the "
-                    "photo: LEDITS++ Edit says whether it is.",
+                    tooltip="From ComfyUI's input folder, or just saved [output]. Edit warns if another checkpoint made it.",
                 ),
             ],
-            outputs=[InversionSocket.Output(display_name="inversion", tooltip="The photo with the noise that draws it, as it was saved.")],
+            outputs=[InversionSocket.Output(display_name="inversion", tooltip="The photo with the noise that makes it, as it was saved.")],
         )
 
     @classmethod

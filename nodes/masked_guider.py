@@ -1,7 +1,3 @@
-"""LEDITS_MaskedGuider."""
-
-from __future__ import annotations
-
 from comfy_api.latest import io
 
 from . import checks
@@ -14,25 +10,15 @@ from .comfyui.types import Concept, ConceptsSocket, EditRecord, ImageInversion, 
 def base_inputs() -> list[io.Input]:
     """The inputs by which an edit may leave the inversion's own base."""
     return [
-        io.Conditioning.Input(
-            "positive",
-            optional=True,
-            tooltip="Optional: another description to start from than the inversion's. The photo is then no "
-            "longer kept exactly outside the masks.",
-        ),
-        io.Conditioning.Input(
-            "negative",
-            optional=True,
-            tooltip="Optional: another neutral prompt than the inversion's. The photo is then no longer kept exactly outside the masks.",
-        ),
+        io.Conditioning.Input("positive", optional=True, tooltip="Instead of the inversion's; changes the photo outside the masks, too."),
+        io.Conditioning.Input("negative", optional=True, tooltip="Instead of the inversion's; changes the photo outside the masks, too."),
         io.Float.Input(
             "cfg",
             default=0.0,
             min=0.0,
             max=30.0,
             step=0.1,
-            tooltip="0: the inversion's own. Another value needs a 'positive' prompt, here or in "
-            "the inversion, and no longer keeps the photo exactly outside the masks.",
+            tooltip="0: the inversion's. Others need 'positive' and change the whole photo.",
         ),
     ]
 
@@ -54,15 +40,13 @@ class MaskedGuiderNode(io.ComfyNode):
             node_id="LEDITS_MaskedGuider",
             display_name="LEDITS++ Masked Guider",
             category="LEDITS++/advanced",
-            description="Applies concepts to an inverted photo, each inside its own mask, as a GUIDER for SamplerCustomAdvanced. Take the other four "
-            "inputs of that node from LEDITS++ Replay Sampler. LEDITS++ Edit does both in one node.",
+            description="Edits an inverted photo as a GUIDER for SamplerCustomAdvanced, each concept inside its own mask. Take the other "
+            "four inputs from LEDITS++ Replay Sampler. LEDITS++ Edit does both in one node.",
             search_aliases=["ledits", "guider", "semantic guidance"],
             inputs=[
-                io.Model.Input("model", tooltip="The checkpoint that inverted the photo, with whatever else is patched onto it."),
+                io.Model.Input("model", tooltip="The checkpoint that inverted the photo, with the same patches."),
                 InversionSocket.Input("inversion", tooltip="From LEDITS++ Invert or Load Inversion."),
-                ConceptsSocket.Input(
-                    "concepts", optional=True, tooltip="The changes to make. Unconnected: the photo comes back as it was."
-                ),
+                ConceptsSocket.Input("concepts", optional=True, tooltip="The changes to make. Unconnected: the photo as it was."),
                 *base_inputs(),
             ],
             outputs=[io.Guider.Output(display_name="guider", tooltip="For SamplerCustomAdvanced.")],

@@ -1,7 +1,3 @@
-"""LEDITS_ProbeAttention."""
-
-from __future__ import annotations
-
 import comfy.samplers
 import torch
 from comfy_api.latest import io
@@ -13,7 +9,7 @@ from .comfyui.attention.store import RunHistory, patch_model, store_settings
 from .comfyui.sampling.noise import vae_scale_factor
 from .comfyui.sampling.sample import sample
 from .comfyui.sampling.samplers import ProbeSampler
-from .comfyui.text.words import encode, words_of
+from .comfyui.text.words import encode
 from .comfyui.types import Attention, AttentionSocket
 
 
@@ -24,26 +20,21 @@ class ProbeAttentionNode(io.ComfyNode):
             node_id="LEDITS_ProbeAttention",
             display_name="LEDITS++ Probe Attention",
             category="LEDITS++/attention",
-            description="Shows where the attention of each word of a text is in an image, before any edit, in one network call. Use it to find words "
+            description="Shows where a text's words have attention in an image before any edit, in one network call. Use it to find words "
             "that the checkpoint locates well, or to get a mask from a text.",
             search_aliases=["ledits", "text mask", "segment by text", "where does the word look"],
             inputs=[
-                io.Model.Input(
-                    "model", tooltip="The checkpoint whose attention is recorded. Settings of an Attention Store on it are used."
-                ),
+                io.Model.Input("model", tooltip="The checkpoint. Settings of an Attention Store on it are used."),
                 io.Latent.Input("latent", tooltip="The image, from VAE Encode."),
                 io.Clip.Input("clip", tooltip="The checkpoint's text encoder."),
-                io.String.Input(
-                    "text", multiline=True, tooltip="A short description that holds the words you want to see, such as 'a dog on a sofa'."
-                ),
+                io.String.Input("text", multiline=True, tooltip="A short description with the words to find, such as 'a dog on a sofa'."),
                 io.Float.Input(
                     "noise_level",
                     default=0.5,
                     min=0.01,
                     max=1.0,
                     step=0.01,
-                    tooltip="How much noise is added to the image first. Around 0.5 "
-                    "objects are found best; low values show texture, high ones only layout.",
+                    tooltip="Noise to add first. Around 0.5 objects are found best; low values show texture, high ones only layout.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -61,12 +52,9 @@ class ProbeAttentionNode(io.ComfyNode):
     def execute(cls, model, latent, clip, text: str, noise_level: float, seed: int) -> io.NodeOutput:
         noise = checks.get_noise_kind(model)
         checks.check_latent("latent", latent, model)
-        checks.check_attention(model, "there is nothing to probe")
         height, width = latent["samples"].shape[-2:]
-        checks.check_resolution(model, height, width)
-        checks.check_embeddings(clip, text)
-        prompt = words_of(clip, text)
-        checks.check_words(prompt, "is empty: write the words to look for")
+        checks.check_attention(model, "there is nothing to probe", height, width)
+        prompt = checks.read_prompt(clip, text, if_empty="is empty: write the words to look for")
         positive = encode(clip, text)
         checks.check_conditioning("clip", positive, model, f"{text!r} ")
 

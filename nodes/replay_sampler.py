@@ -1,7 +1,3 @@
-"""LEDITS_ReplaySampler."""
-
-from __future__ import annotations
-
 from comfy_api.latest import io
 from torch import Tensor
 

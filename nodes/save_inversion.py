@@ -1,7 +1,3 @@
-"""LEDITS_SaveInversion."""
-
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
@@ -23,8 +19,7 @@ class SaveInversionNode(io.ComfyNode):
             node_id="LEDITS_SaveInversion",
             display_name="LEDITS++ Save Inversion",
             category="LEDITS++/advanced",
-            description="Writes an inverted photo to a file in ComfyUI's output folder, so that it can be edited another day without inverting "
-            "it again. LEDITS++ Load Inversion reads it.",
+            description="Writes an inverted photo to ComfyUI's output folder, to edit it another day with LEDITS++ Load Inversion.",
             search_aliases=["ledits", "export inversion", "store inversion"],
             is_output_node=True,
             inputs=[
@@ -32,7 +27,7 @@ class SaveInversionNode(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default="inversions/photo",
-                    tooltip="What the file's name begins with; a number follows. A / makes a subfolder; %year%, %month%, %day% stand for today.",
+                    tooltip="Begins the file name; a number follows. / makes a subfolder; %year%, %month%, %day%: today.",
                 ),
             ],
             outputs=[],

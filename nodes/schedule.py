@@ -1,7 +1,3 @@
-"""LEDITS_Schedule."""
-
-from __future__ import annotations
-
 from comfy_api.latest import io
 
 from ..ledits.schedule import sigmas
@@ -15,34 +11,22 @@ class ScheduleNode(io.ComfyNode):
             node_id="LEDITS_Schedule",
             display_name="LEDITS++ Schedule",
             category="LEDITS++",
-            description="Chooses the noise levels for inversion and edits, as the LEDITS++ authors do. More steps cost time and make "
-            "edits a little finer; skip decides how much of the photo's layout an edit may change.",
+            description="Chooses the noise levels for inversion and edits, as the LEDITS++ authors do. More steps are finer and take "
+            "longer; skip decides how much of the photo's layout an edit may change.",
             search_aliases=["ledits", "sigmas", "scheduler", "inversion steps"],
             inputs=[
-                io.Model.Input("model", tooltip="The checkpoint that will invert and edit; the noise levels are taken from its own table."),
-                io.Int.Input(
-                    "steps",
-                    default=50,
-                    min=1,
-                    max=1000,
-                    tooltip="How many steps the inversion and each edit take. 20 is enough for most "
-                    "edits, 50 gives the finest masks. Time grows in proportion.",
-                ),
+                io.Model.Input("model", tooltip="The checkpoint that will invert and edit; its own noise levels are used."),
+                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="20 for most edits, 50 for the finest masks. More take longer."),
                 io.Float.Input(
                     "skip",
                     default=0.15,
                     min=0.0,
                     max=0.95,
                     step=0.01,
-                    tooltip="The share of the noisiest levels to leave out. Lower "
-                    "(0.1, or 0 for flat drawings) allows strong edits that change shapes and colours; higher (0.25) stays closer to the photo.",
+                    tooltip="The share of the noisiest levels to leave out. 0.1 lets shapes change; 0.25 stays close to the photo.",
                 ),
             ],
-            outputs=[
-                io.Sigmas.Output(
-                    display_name="sigmas", tooltip="Noise levels from high to low, ending in 0. Any other SIGMAS node works in its place."
-                )
-            ],
+            outputs=[io.Sigmas.Output(display_name="sigmas", tooltip="From high to low, ending in 0. Any SIGMAS node works instead.")],
         )
 
     @classmethod

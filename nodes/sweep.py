@@ -1,7 +1,3 @@
-"""LEDITS_Sweep."""
-
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +11,7 @@ from .comfyui.sampling.guider import MaskedGuider
 from .comfyui.sampling.sample import sample_each
 from .comfyui.sampling.samplers import ReplaySampler
 from .comfyui.types import Concept, ConceptsSocket, ImageInversion, InversionSocket
-from .errors import LeditsInputError
+from .errors import LeditsInputError, require
 
 RANGES = {"scale": (0, 50), "threshold": (0, 1), "warmup": (0, 1000), "cooldown": (0, 1000), "smoothing": (0, 16)}
 WHOLE = ("warmup", "cooldown")
@@ -31,8 +27,7 @@ class SweepNode(io.ComfyNode):
             node_id="LEDITS_Sweep",
             display_name="LEDITS++ Sweep",
             category="LEDITS++",
-            description="Makes the same edit with several values of one or two settings and shows the images on one labelled sheet, to find "
-            "good values by eye. All edits use one inversion.",
+            description="Makes the same edit with several values of one or two settings: all images on one labelled sheet.",
             search_aliases=["ledits", "grid", "xy plot", "compare settings"],
             inputs=[
                 io.Model.Input("model", tooltip="The checkpoint that inverted the photo, as for LEDITS++ Edit."),
@@ -42,12 +37,7 @@ class SweepNode(io.ComfyNode):
                 io.Int.Input("concept", default=0, min=0, max=63, tooltip="Which concept is varied, counted from 0 along the chain."),
                 io.Combo.Input("columns", options=list(RANGES), default="scale", tooltip="The setting that changes from column to column."),
                 io.String.Input("column_values", default="3, 5, 8", tooltip="Its values, with commas between them."),
-                io.Combo.Input(
-                    "rows",
-                    options=[NONE, *RANGES],
-                    default=NONE,
-                    tooltip="A second setting, which changes from row to row; none: a single row.",
-                ),
+                io.Combo.Input("rows", options=[NONE, *RANGES], default=NONE, tooltip="A second setting, from row to row; none: one row."),
                 io.String.Input("row_values", default="", tooltip="Its values, with commas between them. Unused where rows is none."),
             ],
             outputs=[
@@ -60,30 +50,16 @@ class SweepNode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls,
-        model,
-        vae,
-        inversion: ImageInversion,
-        concepts: tuple[Concept, ...],
-        concept: int,
-        columns: str,
-        column_values: str,
-        rows: str,
-        row_values: str,
+        cls, model, vae, inversion: ImageInversion, concepts, concept: int, columns: str, column_values: str, rows: str, row_values: str
     ) -> io.NodeOutput:
-        if not concepts:
-            raise LeditsInputError("concepts", "is empty: connect LEDITS++ Concept")
-        if concept >= len(concepts):
-            raise LeditsInputError("concept", f"is {concept}, but the chain has {len(concepts)}, counted from 0")
-        if rows == columns:
-            raise LeditsInputError("rows", f"is {rows!r} like columns: choose another setting, or none")
+        require(concepts, "concepts", "is empty: connect LEDITS++ Concept")
+        require(concept < len(concepts), "concept", f"is {concept}, but the chain has {len(concepts)}, counted from 0")
+        require(rows != columns, "rows", f"is {rows!r} like columns: choose another setting, or none")
         across = _parse_values("column_values", columns, column_values)
         down = () if rows == NONE else _parse_values("row_values", rows, row_values)
         cells = [{rows: y, columns: x} for y in down for x in across] if down else [{columns: x} for x in across]
-        if len(cells) > MAX_IMAGES:
-            raise LeditsInputError(
-                "column_values", f"and row_values make {len(cells)} images, but a sheet has room for {MAX_IMAGES}: write fewer"
-            )
+        problem = f"and row_values make {len(cells)} images, but a sheet has room for {MAX_IMAGES}: write fewer"
+        require(len(cells) <= MAX_IMAGES, "column_values", problem)
         edits = [(*concepts[:concept], _vary(concepts[concept], cell), *concepts[concept + 1 :]) for cell in cells]
         for edited in edits:
             checks.check_edit(model, inversion, edited)
@@ -102,11 +78,11 @@ def _parse_values(name: str, setting: str, text: str) -> tuple[float, ...]:
         values = parse_numbers(text)
     except ValueError as error:
         raise LeditsInputError(name, str(error)) from error
-    low, high = RANGES[setting]
+    (low, high), is_whole = RANGES[setting], setting in WHOLE
+    wanted = f"{'a whole number' if is_whole else 'a number'} from {low} to {high}"
     for value in values:
-        if not low <= value <= high or (setting in WHOLE and value != int(value)):
-            kind = "a whole number" if setting in WHOLE else "a number"
-            raise LeditsInputError(name, f"has {value:g}, but {setting} must be {kind} from {low} to {high}")
+        is_valid = low <= value <= high and not (is_whole and value % 1)
+        require(is_valid, name, f"has {value:g}, but {setting} must be {wanted}")
     return values
 
 
@@ -114,10 +90,7 @@ def _vary(concept: Concept, cell: dict[str, float]) -> Concept:
     values: dict[str, Any] = {setting: int(value) if setting in WHOLE else value for setting, value in cell.items()}
     smoothing = values.pop("smoothing", concept.smoothing)
     settings = replace(concept.settings, **values)
-    if settings.cooldown and settings.cooldown <= settings.warmup:
-        raise LeditsInputError(
-            "column_values",
-            f"and row_values make an image with cooldown {settings.cooldown} and warmup {settings.warmup}, in which the concept would never "
-            "act: leave that pair out",
-        )
+    pair = f"cooldown {settings.cooldown} and warmup {settings.warmup}"
+    problem = f"and row_values make an image with {pair}, in which the concept would never act: leave that pair out"
+    require(not settings.cooldown or settings.cooldown > settings.warmup, "column_values", problem)
     return replace(concept, settings=settings, smoothing=smoothing)

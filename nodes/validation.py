@@ -3,8 +3,6 @@
 ComfyUI compares the widgets' values with it, but neither values that come over a link, nor NaN, nor what untyped nodes pass on.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -17,7 +15,10 @@ from torch import Tensor
 
 from .comfyui.attention.store import RunHistory
 from .comfyui.types import Attention, AttentionSocket, Concept, ConceptsSocket, ImageInversion, InversionSocket, StoreSocket
-from .errors import PACK, LeditsInputError
+from .errors import PACK, LeditsInputError, require
+
+Requirement = tuple[Callable[[Any], bool], str]
+"""What an input takes: a test, and a text that says what to do."""
 
 
 def validated(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
@@ -48,20 +49,16 @@ def validated(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
 def _validate(item: io.Input, value: Any) -> None:
     is_valid, wanted = _requirement(item)
-    if not is_valid(value):
-        raise LeditsInputError(item.id, f"is {_describe(value)}, but must be {wanted}")
-    if isinstance(value, Tensor) and not torch.isfinite(value).all():
-        raise LeditsInputError(item.id, "has values that are not finite (NaN or infinity): fix the node that produces them")
+    require(is_valid(value), item.id, f"is {_describe(value)}, but must be {wanted}")
+    problem = "has values that are not finite (NaN or infinity): fix the node that produces them"
+    require(not isinstance(value, Tensor) or torch.isfinite(value).all(), item.id, problem)
 
 
-def _requirement(item: io.Input) -> tuple[Callable[[Any], bool], str]:
-    """What an input takes: a test, and a text that says what to do."""
+def _requirement(item: io.Input) -> Requirement:
     if isinstance(item, io.Int.Input | io.Float.Input):
         number, kind = (Integral, "a whole number") if isinstance(item, io.Int.Input) else (Real, "a number")
-        return (
-            lambda value: isinstance(value, number) and math.isfinite(value) and item.min <= value <= item.max,
-            f"{kind} from {item.min} to {item.max}",
-        )
+        wanted = f"{kind} from {item.min} to {item.max}"
+        return lambda value: isinstance(value, number) and math.isfinite(value) and item.min <= value <= item.max, wanted
     # A list of files has no default; its node says itself what is wrong with a file.
     if isinstance(item, io.Combo.Input) and item.default is not None:
         return lambda value: isinstance(value, str) and value in item.options, f"one of {', '.join(item.options)}"
@@ -72,46 +69,45 @@ def _kind(*classes: type) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, classes)
 
 
-def _axes(count: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, Tensor) and value.ndim == count and value.numel() > 0
+def _axes(count: int, least: int = 1) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, Tensor) and value.ndim == count and value.numel() > 0 and value.shape[-1] >= least
 
 
-_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+def _is_clip(value: Any) -> bool:
+    return hasattr(value, "tokenize") and hasattr(value, "encode_from_tokens_scheduled")
+
+
+def _is_latent(value: Any) -> bool:
+    return isinstance(value, dict) and hasattr(value.get("samples"), "shape")
+
+
+def _is_conditioning(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], Tensor) and isinstance(pair[1], dict) for pair in value
+    )
+
+
+def _are_concepts(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(entry, Concept) for entry in value)
+
+
+_KINDS: dict[str, Requirement] = {
     "MODEL": (_kind(ModelPatcher), "a model: connect a checkpoint loader"),
-    "CLIP": (
-        lambda value: hasattr(value, "tokenize") and hasattr(value, "encode_from_tokens_scheduled"),
-        "a text encoder: connect the checkpoint's; where a checkpoint has none, connect a CLIP loader",
-    ),
+    "CLIP": (_is_clip, "a text encoder: connect the checkpoint's CLIP, or a CLIP loader"),
     "VAE": (lambda value: hasattr(value, "decode"), "a VAE: connect the checkpoint's, or a VAE loader"),
-    "LATENT": (
-        lambda value: isinstance(value, dict) and hasattr(value.get("samples"), "shape"),
-        "a latent: connect VAE Encode, or what made the image",
-    ),
+    "LATENT": (_is_latent, "a latent: connect VAE Encode, or what made the image"),
     "SIGMAS": (_kind(Tensor), "a list of noise levels: connect LEDITS++ Schedule or another scheduler"),
-    "CONDITIONING": (
-        lambda value: isinstance(value, list | tuple) and all(_is_encoding(pair) for pair in value),
-        "a conditioning: connect CLIP Text Encode",
-    ),
+    "CONDITIONING": (_is_conditioning, "a conditioning: connect CLIP Text Encode"),
     "MASK": (_axes(3), "a mask, [batch, height, width]: connect one as large as the image"),
-    "IMAGE": (
-        lambda value: _axes(4)(value) and value.shape[-1] >= 3,
-        "images in colour, [batch, height, width, 3]: connect Load Image or VAE Decode",
-    ),
+    "IMAGE": (_axes(4, 3), "images in colour, [batch, height, width, 3]: connect Load Image or VAE Decode"),
     "STRING": (_kind(str), "a text"),
     "BOOLEAN": (_kind(bool), "on or off"),
     "COMBO": (_kind(str), "an entry of the list"),
     InversionSocket.io_type: (_kind(ImageInversion), "an inverted image: connect LEDITS++ Invert or Load Inversion"),
-    ConceptsSocket.io_type: (
-        lambda value: isinstance(value, tuple) and all(isinstance(entry, Concept) for entry in value),
-        "concepts: connect LEDITS++ Concept",
-    ),
+    ConceptsSocket.io_type: (_are_concepts, "concepts: connect LEDITS++ Concept"),
     StoreSocket.io_type: (_kind(RunHistory), "a store: connect LEDITS++ Attention Store"),
     AttentionSocket.io_type: (_kind(Attention), "attention maps: connect LEDITS++ Edit, Probe Attention or Capture Attention"),
 }
-
-
-def _is_encoding(pair: Any) -> bool:
-    return isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], Tensor) and isinstance(pair[1], dict)
 
 
 def _describe(value: Any) -> str:
@@ -122,6 +118,4 @@ def _describe(value: Any) -> str:
     if isinstance(value, bool | int | float | str):
         text = repr(value)
         return text if len(text) <= 60 else f"{text[:57]}..."
-    if isinstance(value, dict | list | tuple):
-        return f"a {type(value).__name__}" if value else f"an empty {type(value).__name__}"
     return f"of the kind {type(value).__name__}"
