@@ -20,7 +20,7 @@ from scripts.small_model.drawings import SIZE, Item, coverage
 from .checkpoint import encoded, latent_of, loaded
 from .cut import cut, stacked
 from .edits import Edit
-from .methods import Result
+from .result import Result
 from .settings import SEED, Setting, naming, wishes
 
 KEPT_AROUND = 1.5

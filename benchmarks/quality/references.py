@@ -23,7 +23,7 @@ from scripts.small_model.comfyui_node import TEXT_MODEL, UNET
 from .checkpoint import latent_of, loaded
 from .cut import cut, stacked
 from .edits import Edit
-from .methods import Result
+from .result import Result
 from .settings import SEED, Setting, wishes
 
 UNET_PREFIX, TEXT_PREFIX = "model.diffusion_model.", "cond_stage_model.transformer.text_model."

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .edits import Edit
-from .methods import Result
+from .result import Result
 from .settings import Setting, wishes
 from .store import Entry, Place
 
