@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scripts.host.in_comfy import comfy, run
+from scripts.host.in_comfy import comfy, run, to_image
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -53,7 +53,7 @@ WISHES = (
 def panels(wish: Wish) -> tuple[Tensor, Tensor, Tensor]:
     """The photo, the mask over the dimmed photo, and the edited photo, [H, W, 3]."""
     model, clip, vae = checkpoint()
-    photo = torch.from_numpy(wish.photo.image()).float()[None] / 255
+    photo = to_image(wish.photo.image())
     latent = {"samples": vae.encode(photo)}
     sigmas = run("LEDITS_Schedule", model=model, steps=wish.steps, skip=wish.skip)[0]
     inversion = run("LEDITS_Invert", model=model, latent=latent, sigmas=sigmas, negative=prompt(""))[0]

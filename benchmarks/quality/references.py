@@ -5,18 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from scripts.host import in_comfy
 
-import comfy.sd1_clip
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel
 
-from benchmarks.reference.pipeline import AsShipped, Repaired, reference_pipeline
+from benchmarks.reference.pipeline import AsShipped, Repaired, clip_tokenizer, reference_pipeline
 from benchmarks.reference.unet import diffusers_unet, to_diffusers
 from scripts.small_model.comfyui_node import TEXT_MODEL, UNET
 
@@ -90,7 +88,7 @@ class Reference:
             model = loaded()[0]
             sigmas = in_comfy.run("LEDITS_Schedule", model=model, steps=steps, skip=skip)[0]
             levels = [int(t) for t in model.get_model_object("model_sampling").timestep(sigmas[:-1])]
-        return reference_pipeline(self._kind, unet(), text_encoder(), tokenizer(), "v_prediction", levels)
+        return reference_pipeline(self._kind, unet(), text_encoder(), clip_tokenizer(), "v_prediction", levels)
 
 
 def _edited(pipeline: Any, edit: Edit, setting: Setting) -> tuple[Tensor, dict[str, Tensor]]:
@@ -144,11 +142,6 @@ def text_encoder() -> CLIPTextModel:
     names = {name.removeprefix("text_model."): name for name in model.state_dict()}
     model.load_state_dict({names[name]: value for name, value in _weights(TEXT_PREFIX).items()})
     return model.eval()
-
-
-@functools.cache
-def tokenizer() -> CLIPTokenizer:
-    return CLIPTokenizer.from_pretrained(str(Path(comfy.sd1_clip.__file__).with_name("sd1_tokenizer")), model_max_length=77)
 
 
 def _weights(prefix: str) -> dict[str, Tensor]:

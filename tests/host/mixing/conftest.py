@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from scripts.host.in_comfy import encode as encode_with
 from scripts.host.in_comfy import run
 
 import pytest
@@ -170,7 +171,7 @@ def holds(invert, edit, photo_comes_back, unchanged, predictions) -> Callable[..
         exact: float = EXACT,
         **inputs: Any,
     ) -> Mixed:
-        encode = functools.partial(_encode, clip)
+        encode = functools.partial(encode_with, clip)
         negative = place(encode)
         alone = place(lambda _: encode(text)) if asked is None else asked(encode)
         with unchanged(model):
@@ -207,10 +208,6 @@ def holds(invert, edit, photo_comes_back, unchanged, predictions) -> Callable[..
 def plain(holds, model, clip) -> Mixed:
     """The concept beside an empty neutral prompt, with no feature at all."""
     return holds(model, clip, lambda encode: encode(""))
-
-
-def _encode(clip: Any, text: str) -> Any:
-    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
 SET_ON_A_MODEL = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from types import SimpleNamespace
 
+from scripts.host.in_comfy import encode as encode_with
 from scripts.host.in_comfy import load_checkpoint
 from scripts.host.networks import SD15_SHAPE, family, text_encoder
 
@@ -82,7 +83,7 @@ def neutral(encode):
 @pytest.fixture
 def base_of(invert):
     def base(model, clip):
-        return model.model.process_latent_out(invert(model, negative=clip.encode_from_tokens_scheduled(clip.tokenize(""))).walk.denoised)
+        return model.model.process_latent_out(invert(model, negative=encode_with(clip, "")).walk.denoised)
 
     return base
 
@@ -176,7 +177,7 @@ def test_a_concept_from_a_clip_without_the_hooks_of_the_neutral_prompt(holds, mo
     """It is seen with the same LoRA at every step, though its text is not."""
     hooks = hook(1.0, (0.0, 1.0), (0.5, 0.5))
     (clip,) = nodes_hooks.SetClipHooks().apply_hooks(loras.clip, True, True, hooks)
-    negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
+    negative = encode_with(clip, "")
     assert len(negative) == 2
     holds(model, loras.clip, lambda _: negative, asked=lambda encode: hooked(encode("a green circle"), negative[0][1]["hooks"]))
 
@@ -185,7 +186,7 @@ def test_a_concept_from_a_clip_with_hooks_of_its_own(holds, model, loras):
     """It is seen with the LoRA of the neutral prompt and with its own."""
     hooks = hook(0.5)
     (clip,) = nodes_hooks.SetClipHooks().apply_hooks(loras.clip, False, True, hook(0.5))
-    negative = hooked(loras.clip.encode_from_tokens_scheduled(loras.clip.tokenize("")), hooks)
+    negative = hooked(encode_with(loras.clip, ""), hooks)
     mixed = holds(model, clip, lambda _: negative, asked=lambda encode: hooked(encode("a green circle"), hooks))
     assert close(mixed.base, holds(model, loras.clip, lambda encode: hooked(encode(""), hooks)).base)
 

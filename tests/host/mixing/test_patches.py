@@ -13,16 +13,12 @@ from comfy_extras.nodes_model_merging import ModelAdd, ModelMergeSimple, ModelSu
 from comfy_extras.nodes_tomesd import TomePatchModel
 
 from support import third_party
+from support.stock_nodes import first_output, sample
 
 LEFT = torch.zeros(2, 16, 16)
 LEFT[0, :, 8:] = 1
 LEFT[1, :, :8] = 1
 """Where a prompt itself counts, and where a region's."""
-
-
-def first(result):
-    """A stock node's first output, in either of ComfyUI's ways to return it."""
-    return getattr(result, "result", result)[0]
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +36,7 @@ def regions(text, one_prompt):
 
 
 def hypertile(model, swap_size=1):
-    return first(HyperTile.execute(model, tile_size=32, swap_size=swap_size, max_depth=2, scale_depth=False))
+    return first_output(HyperTile.execute(model, tile_size=32, swap_size=swap_size, max_depth=2, scale_depth=False))
 
 
 PATCHED = {
@@ -59,12 +55,12 @@ PATCHED = {
     "attn1_replace": lambda model, encode, other: third_party.without_self_attention(model),
     "attention override": lambda model, encode, other: third_party.fading_attention(model),
     "attention override over a store": lambda model, encode, other: third_party.fading_attention(run("LEDITS_AttentionStore", model=model)[0]),
-    "FreeU": lambda model, encode, other: first(FreeU.execute(model, 1.3, 1.4, 0.9, 0.2)),
-    "FreeU_V2": lambda model, encode, other: first(FreeU_V2.execute(model, 1.3, 1.4, 0.9, 0.2)),
+    "FreeU": lambda model, encode, other: first_output(FreeU.execute(model, 1.3, 1.4, 0.9, 0.2)),
+    "FreeU_V2": lambda model, encode, other: first_output(FreeU_V2.execute(model, 1.3, 1.4, 0.9, 0.2)),
     "HyperTile": lambda model, encode, other: hypertile(model),
-    "ModelMergeSimple": lambda model, encode, other: first(ModelMergeSimple().merge(model, other, 0.5)),
-    "ModelAdd of ModelSubtract": lambda model, encode, other: first(
-        ModelAdd().merge(model, first(ModelSubtract().merge(other, model, 1.0)))
+    "ModelMergeSimple": lambda model, encode, other: first_output(ModelMergeSimple().merge(model, other, 0.5)),
+    "ModelAdd of ModelSubtract": lambda model, encode, other: first_output(
+        ModelAdd().merge(model, first_output(ModelSubtract().merge(other, model, 1.0)))
     ),
 }  # fmt: skip
 
@@ -138,16 +134,10 @@ def test_a_patched_network(
 
 @pytest.mark.parametrize("name", [name for name in PATCHED if not name.startswith("Model")])
 def test_listening_to_a_patched_network_changes_no_bit(name, model, other, encode):
-    import nodes
-
     patched = PATCHED[name](model, encode, other)
     listened = run("LEDITS_AttentionStore", model=patched)[0]
     empty = {"samples": torch.zeros(1, 4, 16, 16)}
-    with torch.inference_mode():
-        plain, heard = (
-            nodes.common_ksampler(which, 1, 2, 4.0, "euler", "normal", encode("a red circle"), encode(""), empty)[0]["samples"]
-            for which in (patched, listened)
-        )
+    plain, heard = (sample(which, encode("a red circle"), encode(""), empty, steps=2)["samples"] for which in (patched, listened))
     assert torch.equal(plain, heard)
 
 
@@ -160,7 +150,7 @@ def large(model):
 
 
 LOTS = {
-    "ToMe": lambda model: first(TomePatchModel.execute(model, 0.6)),
+    "ToMe": lambda model: first_output(TomePatchModel.execute(model, 0.6)),
     "HyperTile": lambda model: hypertile(model, swap_size=4),
 }  # fmt: skip
 

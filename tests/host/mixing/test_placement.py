@@ -12,7 +12,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 
-import nodes
+from support import stock_nodes
 
 FLOAT8, FLOAT16, BFLOAT16 = torch.float8_e4m3fn, torch.float16, torch.bfloat16
 
@@ -92,11 +92,7 @@ def test_prompts_one_by_one_where_memory_is_short(invert, edit, watched, concept
 
 def sample(model, encode, seed):
     """A plain KSampler."""
-    with torch.inference_mode():
-        empty = {"samples": torch.zeros(1, 4, 32, 32)}
-        return nodes.common_ksampler(
-            model, seed, 6, 4.0, "euler", "normal", encode("a red circle and " * 20), encode("a blue square"), empty
-        )[0]
+    return stock_nodes.sample(model, encode("a red circle and " * 20), encode("a blue square"), seed=seed, steps=6)
 
 
 def captured(store, latent, clip, text, branch):
