@@ -22,7 +22,7 @@ from .checkpoint import latent_of, loaded
 from .cut import cut, stacked
 from .edits import Edit
 from .result import Result
-from .settings import SEED, Setting, wishes
+from .settings import SEED, Setting, edit_requests
 
 UNET_PREFIX, TEXT_PREFIX = "model.diffusion_model.", "cond_stage_model.transformer.text_model."
 
@@ -93,16 +93,16 @@ class Reference:
 
 def _edited(pipeline: Any, edit: Edit, setting: Setting) -> tuple[Tensor, dict[str, Tensor]]:
     """The edited latent, and the masks on the way to it."""
-    asked = wishes(edit, setting)
+    asked = edit_requests(edit, setting)
     predictions: list[Tensor] = []
     pipeline.smoothed = []
     watch = pipeline.unet.register_forward_hook(lambda network, inputs, output: predictions.append(output.sample))
     try:
         samples = pipeline.edit_latents(
-            [wish.text for wish in asked],
-            [not wish.add for wish in asked],
-            [wish.scale for wish in asked],
-            [wish.threshold for wish in asked],
+            [request.text for request in asked],
+            [not request.add for request in asked],
+            [request.scale for request in asked],
+            [request.threshold for request in asked],
             [setting.warmup] * len(asked),
             [setting.cooldown] * len(asked) if setting.cooldown else None,
             mask_mode=setting.mask_mode,
@@ -112,9 +112,9 @@ def _edited(pipeline: Any, edit: Edit, setting: Setting) -> tuple[Tensor, dict[s
     maps, seen = iter(pipeline.smoothed), []
     for step in setting.active_steps:
         empty, *concepts = predictions[step].split(1)
-        for wish, concept in zip(asked, concepts, strict=True):
+        for request, concept in zip(asked, concepts, strict=True):
             smoothed = next(maps, None)
-            found = cut(concept - empty, None if smoothed is None else smoothed[:, 0], wish.threshold, 0)
+            found = cut(concept - empty, None if smoothed is None else smoothed[:, 0], request.threshold, 0)
             if "attention" in found and int(pipeline.inversion_steps[step]) > pipeline.first_intersection:
                 found["intersect"] = found["attention"]
             seen.append(found)

@@ -114,7 +114,7 @@ class StoreByPicture(LeditsAttentionStore):
 
 
 class FixedLevels(DPMSolverMultistepScheduler):
-    """Visits the timesteps that it is given; `set_timesteps` takes no other wish."""
+    """Visits the timesteps that it is given; `set_timesteps` takes no other."""
 
     levels: list[int]
 

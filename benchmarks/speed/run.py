@@ -103,14 +103,14 @@ def networks(plan: Plan, parts: Parts, device: str) -> dict[str, Any]:
         found[times.subject] = parts.get(
             f"times {times.subject}", lambda times=times, wanted=wanted: measured(device, "times", times.subject, wanted=wanted)
         )
-    for wish in plan.memory:
-        if device == "cpu" and free_gb() < wish.needs_gb:
-            print(f"memory {wish.subject}: left out, it needs {wish.needs_gb:.0f} GB and {free_gb():.0f} are free", flush=True)
+    for request in plan.memory:
+        if device == "cpu" and free_gb() < request.needs_gb:
+            print(f"memory {request.subject}: left out, it needs {request.needs_gb:.0f} GB and {free_gb():.0f} are free", flush=True)
             continue
-        name = wish.subject
+        name = request.subject
         memory = {
             who: parts.get(f"memory {name} {who}", lambda name=name, who=who: measured(device, "memory", name, who, threads=cores))
-            for who in wish.who
+            for who in request.who
         }
         found.setdefault(name, {})["memory"] = memory
     return found
