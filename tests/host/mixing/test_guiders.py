@@ -110,7 +110,7 @@ def asked_first(entries):
     return make
 
 
-STRANGERS = {
+THIRD_PARTY = {
     "behind, numbered and identified": lambda m, e: third_party.row_adder(False, True, True)(m, e(THIRD)),
     "before, numbered and identified": lambda m, e: third_party.row_adder(True, True, True)(m, e(THIRD)),
     "behind, numbered": lambda m, e: third_party.row_adder(False, True, False)(m, e(THIRD)),
@@ -119,9 +119,9 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize("name", STRANGERS)
-def test_rows_are_never_taken_for_a_strangers(name, model, encode, sigmas, alone, captured):
-    patched, store = run("LEDITS_AttentionStore", model=STRANGERS[name](model, encode))
+@pytest.mark.parametrize("name", THIRD_PARTY)
+def test_rows_are_never_taken_for_third_party_rows(name, model, encode, sigmas, alone, captured):
+    patched, store = run("LEDITS_AttentionStore", model=THIRD_PARTY[name](model, encode))
     latent = sample(first_output(CFGGuider.execute(patched, encode(POSITIVE), encode(NEGATIVE), 4.0)), sigmas)
     assert torch.allclose(captured(store, latent, POSITIVE, "positive").mean(), alone[POSITIVE], atol=1e-5)
     assert torch.allclose(captured(store, latent, NEGATIVE, "negative").mean(), alone[NEGATIVE], atol=1e-5)
@@ -135,13 +135,13 @@ def two_concepts(clip):
     return run("LEDITS_Concept", text="a red square", concepts=one, **settings)[0]
 
 
-@pytest.mark.parametrize("name", STRANGERS)
+@pytest.mark.parametrize("name", THIRD_PARTY)
 @pytest.mark.parametrize("batch", [1, 2])
-def test_an_edit_reads_its_own_rows_beside_a_strangers(
+def test_an_edit_reads_its_own_rows_beside_third_party_rows(
     name, batch, model, encode, two_concepts, invert, edit, small, photo_comes_back, unchanged
 ):
     small = small | {"latent": {"samples": torch.cat([small["latent"]["samples"], small["latent"]["samples"].flip(-1)])[:batch]}}
-    patched = STRANGERS[name](model, encode)
+    patched = THIRD_PARTY[name](model, encode)
     plain = edit(model, invert(model, **small), two_concepts)
     with unchanged(patched, model):
         inversion = invert(patched, **small)

@@ -172,12 +172,12 @@ def test_lots_that_a_network_draws_fall_the_same_at_the_same_step(name, large, i
     assert not torch.allclose(inversion.walk.denoised, invert(large, **small).walk.denoised, atol=1e-3)
 
 
-def test_a_slot_that_refuses_strangers_finds_none(model):
+def test_a_slot_that_refuses_third_parties_finds_none(model):
     stored = run("LEDITS_AttentionStore", model=third_party.image_prompt(model))[0]
     again = third_party.image_prompt(stored, seed=1)
     slots = again.model_options["transformer_options"]["patches_replace"]["attn2"]
     assert {type(occupant) for occupant in slots.values()} == {third_party.ImagePrompt}
     seated = model.clone()
     seated.set_model_attn2_replace(lambda *args: None, "input", 5, 0)
-    with pytest.raises(RuntimeError, match="a stranger sits"):
+    with pytest.raises(RuntimeError, match="another pack sits"):
         third_party.image_prompt(seated)
