@@ -53,13 +53,13 @@ BASES = {
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("name", GUIDED)
 def test_the_base_is_guided_as_by_comfyui_and_the_concept_adds_its_own(
-    name, base, model, encode, concept, invert, edit, predictions, small, photo_comes_back, unchanged
+    name, base, model, encode, concept, invert, edit, predictions, small, assert_photo_returns, unchanged
 ):
     patched = GUIDED[name](model, encode)
     inputs, guided = BASES[base]
     with unchanged(patched, model):
         inversion = invert(patched, **small, **inputs(encode))
-        photo_comes_back(patched, inversion)
+        assert_photo_returns(patched, inversion)
         found = model.model.process_latent_out(inversion.walk.denoised)
         plain = predictions(model, inversion, *guided(encode))
         if name in BETWEEN_TWO and base != "source at cfg 3":

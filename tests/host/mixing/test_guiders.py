@@ -138,14 +138,14 @@ def two_concepts(clip):
 @pytest.mark.parametrize("name", THIRD_PARTY)
 @pytest.mark.parametrize("batch", [1, 2])
 def test_an_edit_reads_its_own_rows_beside_third_party_rows(
-    name, batch, model, encode, two_concepts, invert, edit, small, photo_comes_back, unchanged
+    name, batch, model, encode, two_concepts, invert, edit, small, assert_photo_returns, unchanged
 ):
     small = small | {"latent": {"samples": torch.cat([small["latent"]["samples"], small["latent"]["samples"].flip(-1)])[:batch]}}
     patched = THIRD_PARTY[name](model, encode)
     plain = edit(model, invert(model, **small), two_concepts)
     with unchanged(patched, model):
         inversion = invert(patched, **small)
-        photo_comes_back(patched, inversion)
+        assert_photo_returns(patched, inversion)
         beside = edit(patched, inversion, two_concepts)
     for known, found in zip(plain.attention.prompts, beside.attention.prompts, strict=True):
         assert torch.allclose(found.mean(), known.mean(), atol=1e-5)
@@ -202,10 +202,10 @@ def test_split_sigmas_replay_their_first_part_and_any_sampler_goes_on(model, inv
     assert torch.allclose(rest["samples"] + correction, edited.samples, atol=1e-4)
 
 
-def test_the_edited_latent_is_inverted_again(model, invert, edit, small, two_concepts, photo_comes_back):
+def test_the_edited_latent_is_inverted_again(model, invert, edit, small, two_concepts, assert_photo_returns):
     once = edit(model, invert(model, **small), two_concepts)
     again = invert(model, **(small | {"latent": {"samples": once.samples}}))
-    photo_comes_back(model, again)
+    assert_photo_returns(model, again)
     twice = edit(model, again, two_concepts)
     assert (twice.samples - once.samples).abs().max() > 1e-3
 
@@ -235,7 +235,7 @@ def test_a_latent_noise_mask_bounds_an_edit_in_every_sampler_node(model, invert,
 
 
 def test_differential_diffusion_lets_each_place_change_from_its_own_step_on(
-    model, concept, invert, edit, latent, sigmas, photo_comes_back, unchanged
+    model, concept, invert, edit, latent, sigmas, assert_photo_returns, unchanged
 ):
     patched = first_output(DifferentialDiffusion.execute(model))
     samples = latent["samples"][..., 4:20, 2:18].contiguous()
@@ -243,7 +243,7 @@ def test_differential_diffusion_lets_each_place_change_from_its_own_step_on(
     concepts = concept("a green circle", mask_mode="none", warmup=0)
     with unchanged(patched, model):
         inversion = invert(patched, latent=soft, sigmas=sigmas)
-        photo_comes_back(patched, inversion)
+        assert_photo_returns(patched, inversion)
         edited = edit(patched, inversion, concepts).samples
     # In ComfyUI's own sampler with the same mask each cell opens at the step at which its mask exceeds the share of steps that are left.
     opened = _opens(model, sigmas, 16)

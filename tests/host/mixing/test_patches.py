@@ -102,7 +102,7 @@ def known_maps(predictions):
 
 @pytest.mark.parametrize("name", PATCHED)
 def test_a_patched_network(
-    name, model, other, encode, clip, concept, invert, edit, predictions, small, unpatched, photo_comes_back, unchanged, known_maps
+    name, model, other, encode, clip, concept, invert, edit, predictions, small, unpatched, assert_photo_returns, unchanged, known_maps
 ):
     """An edit predicts what ComfyUI's own guider predicts with this network, and masks come from the concept's own words in it."""
     patched = PATCHED[name](model, encode, other)
@@ -112,7 +112,7 @@ def test_a_patched_network(
     with unchanged(patched, model):
         inversion = invert(patched, **small)
         photo = inversion.latent["samples"]
-        photo_comes_back(patched, inversion)
+        assert_photo_returns(patched, inversion)
         # As ComfyUI has them: the neutral prompt on the negative side, the concept on the other.
         empty, asked = (predictions(patched, inversion, encode(""), encode(text), cfg) for cfg in (0.0, 1.0))
         base = patched.model.process_latent_out(inversion.walk.denoised)
@@ -156,12 +156,14 @@ LOTS = {
 
 
 @pytest.mark.parametrize("name", LOTS)
-def test_lots_that_a_network_draws_fall_the_same_at_the_same_step(name, large, invert, edit, concept, small, photo_comes_back, unchanged):
+def test_lots_that_a_network_draws_fall_the_same_at_the_same_step(
+    name, large, invert, edit, concept, small, assert_photo_returns, unchanged
+):
     patched = LOTS[name](large)
     concepts = concept("a green circle", warmup=0)
     with unchanged(patched, large):
         inversion = invert(patched, **small)
-        photo_comes_back(patched, inversion, exact=2e-3)  # a random network makes more of a last digit than a trained one
+        assert_photo_returns(patched, inversion, exact=2e-3)  # a random network makes more of a last digit than a trained one
         torch.manual_seed(1)
         state = torch.random.get_rng_state()
         edited = edit(patched, inversion, concepts)

@@ -30,14 +30,14 @@ PRECISIONS = {
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
-def test_precision(holds, plain, clip, sigmas, name):
+def test_precision(assert_mixing, plain, clip, sigmas, name):
     """The inversion is float32 whatever the network is, and the masks land where those of float32 do."""
     weights, computed, exact, off = PRECISIONS[name]
     model = load_checkpoint(dtype=weights)[0]
     if computed is not None:
         model.set_model_compute_dtype(computed)
     assert {weight.dtype for weight in model.model.diffusion_model.parameters()} == {weights or torch.float32}
-    mixed = holds(model, clip, lambda encode: encode(""), exact=exact, sigmas=sigmas[-2:])
+    mixed = assert_mixing(model, clip, lambda encode: encode(""), exact=exact, sigmas=sigmas[-2:])
     assert mixed.inversion.walk.corrections.dtype == torch.float32
     difference = (mixed.base - plain.base[-1:]).abs().max()
     assert (1e-4 if off else 0) <= difference < max(off, 1e-5)
@@ -114,14 +114,14 @@ def several_cards(model, monkeypatch):
     return share
 
 
-def test_prompts_on_several_cards(invert, edit, photo_comes_back, several_cards, watched, concepts, unchanged):
+def test_prompts_on_several_cards(invert, edit, assert_photo_returns, several_cards, watched, concepts, unchanged):
     """Nothing of what another card's thread recorded is lost, and it is the same."""
     model, seen = watched
     alone = edit(model, invert(model), concepts)
     shared = several_cards(model)
     with unchanged(shared):
         inversion = invert(shared)
-        photo_comes_back(shared, inversion)
+        assert_photo_returns(shared, inversion)
         seen.clear()
         together = edit(shared, inversion, concepts)
     assert len({thread for _, thread in seen}) == 2
