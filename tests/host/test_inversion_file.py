@@ -1,4 +1,4 @@
-"""Inversions on disk, through the nodes: the same bits and the same calls in another process, and what a user is told."""
+"""Inversions on disk, through the nodes: the same bits and the same calls in another process, and what a user is notice_of."""
 
 import dataclasses
 import os
@@ -70,7 +70,7 @@ def options():
     return next(item for item in nodes()["LEDITS_LoadInversion"].GET_SCHEMA().inputs if item.id == "file").options
 
 
-def told(result):
+def notice_of(result):
     return None if result.ui is None else result.ui["text"][0]
 
 
@@ -126,7 +126,7 @@ def test_the_advanced_nodes_take_a_loaded_inversion(model, inversion, concept):
         sampler, sigmas, latent, noise = run("LEDITS_ReplaySampler", inversion=made)
         with torch.inference_mode():
             results.append(SamplerCustomAdvanced.execute(noise, answer.result[0], sampler, sigmas, latent).result[0]["samples"])
-    assert told(answer) == "The loaded inversion was made with this checkpoint."
+    assert notice_of(answer) == "The loaded inversion was made with this checkpoint."
     assert torch.equal(*results)
 
 
@@ -219,9 +219,9 @@ def test_another_checkpoint_is_told(inversion, concept, tmp_path):
     calls = []
     tuned.model.diffusion_model.register_forward_pre_hook(lambda module, inputs: calls.append(len(inputs[0])))
     answer = execute("LEDITS_Edit", model=tuned, inversion=load(), concepts=concept("a green circle"))
-    assert told(answer).startswith("Warning: the loaded inversion was made with another checkpoint")
+    assert notice_of(answer).startswith("Warning: the loaded inversion was made with another checkpoint")
     assert calls == [2, 2, 2, 2]  # nothing of the other checkpoint's is reused
-    assert told(execute("LEDITS_Edit", model=tuned, inversion=inversion)) is None
+    assert notice_of(execute("LEDITS_Edit", model=tuned, inversion=inversion)) is None
 
 
 def test_the_same_checkpoint_is_known_again_and_patches_are_compared(model, clip, latent, sigmas, encode, concept, network_calls):
@@ -240,7 +240,7 @@ def test_the_same_checkpoint_is_known_again_and_patches_are_compared(model, clip
     def edit(with_model, made):
         network_calls.clear()
         answer = execute("LEDITS_Edit", model=with_model, inversion=made, concepts=concept("a green circle"))
-        return told(answer), list(network_calls), answer.result[0]["samples"]
+        return notice_of(answer), list(network_calls), answer.result[0]["samples"]
 
     made = run("LEDITS_Invert", model=with_lora(0.5), latent=latent, sigmas=sigmas, negative=encode(""))[0]
     save(made)
@@ -263,7 +263,7 @@ def test_weights_that_cannot_be_read_are_never_taken_for_the_same(model, inversi
     unknown = dataclasses.replace(inversion, fingerprint=dataclasses.replace(inversion.fingerprint, checkpoint=None))
     save(unknown)
     answer = execute("LEDITS_Edit", model=model, inversion=load(), concepts=concept("a green circle"))
-    assert "cannot be compared" in told(answer)
+    assert "cannot be compared" in notice_of(answer)
     assert network_calls == [2, 2, 2, 2]
     unreadable = model.clone()
     unreadable.model = type("Model", (), {"__getattr__": lambda self, name: getattr(model.model, name)})()
