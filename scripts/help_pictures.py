@@ -144,8 +144,8 @@ def schedule() -> Panels:
 
 
 def invert() -> Panels:
-    walk = inversion().walk
-    noise = decoded(walk.start / float(walk.sigmas[0]))
+    walk = inversion().trajectory
+    noise = decoded(walk.x_T / float(walk.sigmas[0]))
     return {"photo": photo()[0], "inversion": noise, "Edit, no concept": edited(())}
 
 
@@ -206,7 +206,7 @@ def masked_guider() -> Panels:
 
 
 def replay_sampler() -> Panels:
-    steps = inversion().walk.steps
+    steps = inversion().trajectory.steps
     return {f"step {stop} of {steps}": replayed(stop=stop) for stop in (steps // 2, 7 * steps // 8, steps)}
 
 

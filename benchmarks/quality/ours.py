@@ -56,7 +56,7 @@ def _edited(edit: Edit, setting: Setting) -> tuple[Tensor, dict[str, Tensor]]:
 def _watched() -> Iterator[list[dict[str, Tensor]]]:
     """Collects what the guider's masks are cut from, concept by concept and step by step."""
     in_comfy.pack()
-    guider = importlib.import_module("ledits_pack.nodes.comfyui.guider")
+    guider = importlib.import_module("ledits_pack.nodes.comfyui.sampling.guider")
     make, seen = guider.guidance_mask, []
 
     def watch(guidance: Tensor, edit: Any, word_map: Tensor | None, smoothing: float) -> Tensor:

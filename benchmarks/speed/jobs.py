@@ -117,7 +117,7 @@ class Bare:
 @contextmanager
 def capture_timed(seconds: Callable[[Callable[[], None]], float]) -> Iterator[list[float]]:
     """Times every layer that is recorded."""
-    recorder = importlib.import_module(f"{in_comfy.pack().__name__}.nodes.comfyui.capture").Recorder
+    recorder = importlib.import_module(f"{in_comfy.pack().__name__}.nodes.comfyui.attention.recorder").Recorder
     add, found = recorder.add, []
 
     def timed(self: Any, *arguments: Any) -> None:

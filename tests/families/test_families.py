@@ -246,7 +246,7 @@ def test_the_highest_noise_of_a_model_with_zero_snr(kind):
     """A schedule that leaves nothing out begins at a noise level in the thousands."""
     of = kind("SDXL v zero SNR")
     photo = case(of, *of.pictures(*SIZES["2:3"]), skip=0.0)
-    assert photo.inversion.walk.sigmas[0] > 1000
+    assert photo.inversion.trajectory.sigmas[0] > 1000
     assert photo.error(photo.replay()) <= EXACT
     assert 0.01 < photo.error(photo.edit(concept(of))[0]) < 100
 

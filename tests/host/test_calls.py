@@ -141,7 +141,7 @@ def test_the_prediction_that_is_reused_is_that_of_the_same_state(model, latent, 
             return False
 
         def sample(self, network, levels, extra, callback, noise, *arguments, **options):
-            state = inversion.walk.start if first == 0 else list(_path(inversion.walk))[first]
+            state = inversion.trajectory.x_T if first == 0 else list(_path(inversion.trajectory))[first]
             predicted.append(network(state, levels[first].expand(1), **extra))
             return state
 
@@ -149,11 +149,11 @@ def test_the_prediction_that_is_reused_is_that_of_the_same_state(model, latent, 
 
     once = type("Once", (Once, comfy.samplers.Sampler), {})()
     with torch.inference_mode():
-        guider.sample(torch.zeros_like(latent["samples"]), latent["samples"], once, inversion.walk.sigmas, disable_pbar=True)
-    assert torch.equal(predicted[0], inversion.walk.denoised[first])
+        guider.sample(torch.zeros_like(latent["samples"]), latent["samples"], once, inversion.trajectory.sigmas, disable_pbar=True)
+    assert torch.equal(predicted[0], inversion.trajectory.denoised[first])
 
 
 def _path(walk):
-    from ledits.inversion import path
+    from ledits.inversion import trajectory
 
-    return path(walk)
+    return trajectory(walk)

@@ -110,7 +110,9 @@ def recording(part):
         generator = torch.Generator().manual_seed(0)
         query = torch.randn(1, CELLS, CHANNELS, generator=generator).to(dtype)
         key = torch.randn(1, TOKENS, CHANNELS, generator=generator).to(dtype)
-        recorder = part("nodes.comfyui.capture").Recorder(part("ledits.attention_store").StoreSettings(), 128, 128, lambda name: True)
+        recorder = part("nodes.comfyui.attention.recorder").Recorder(
+            part("ledits.attention_store").StoreSettings(), 128, 128, lambda name: True
+        )
 
         def run_layers():
             for _ in range(layers):

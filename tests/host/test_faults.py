@@ -89,8 +89,8 @@ def actions(fault, latent, sigmas, encode, clip):
     patched, store = run("LEDITS_AttentionStore", model=model)
 
     def invert():
-        walk = run("LEDITS_Invert", **inputs)[0].walk
-        return walk.start, walk.denoised, walk.corrections
+        walk = run("LEDITS_Invert", **inputs)[0].trajectory
+        return walk.x_T, walk.denoised, walk.noise_maps
 
     def edit():
         edited, attention, mask = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)
@@ -263,10 +263,10 @@ def test_previews_change_no_bit(model, latent, sigmas, encode, inversion, concep
 
     seen = []
     plain = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle"))[0]["samples"]
-    walk = inversion.walk
+    walk = inversion.trajectory
     monkeypatch.setattr(latent_preview.args, "preview_method", latent_preview.LatentPreviewMethod.from_string(method))
     monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", lambda value, total, preview, **options: seen.append(preview))
     again = run("LEDITS_Invert", model=model, latent=latent, sigmas=sigmas, negative=encode(""))[0]
-    assert torch.equal(again.walk.corrections, walk.corrections)
+    assert torch.equal(again.trajectory.noise_maps, walk.noise_maps)
     assert torch.equal(run("LEDITS_Edit", model=model, inversion=again, concepts=concept("a green circle"))[0]["samples"], plain)
     assert any(preview is not None for preview in seen) == (method != "none")

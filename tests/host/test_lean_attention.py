@@ -38,7 +38,7 @@ def test_torchs_attention_takes_the_place_of_the_default(chosen):
 
 def test_the_result_is_the_same_up_to_rounding(model, latent, sigmas, encode):
     def inverted(patched):
-        return run("LEDITS_Invert", model=patched, latent=latent, sigmas=sigmas, negative=encode(""))[0].walk.denoised
+        return run("LEDITS_Invert", model=patched, latent=latent, sigmas=sigmas, negative=encode(""))[0].trajectory.denoised
 
     own = model.clone()
     own.model_options["transformer_options"][OVERRIDE] = lambda function, *arguments, **options: function(*arguments, **options)

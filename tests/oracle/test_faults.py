@@ -63,7 +63,7 @@ def edit(model, inversion, concepts=(), **inputs):
 
 def replay_error(model, inversion, concepts):
     """Error of a run in which the network is asked at every step and the concept changes nothing."""
-    return (edit(model, inversion, concepts)[0] - inversion.walk.original).abs().max().item()
+    return (edit(model, inversion, concepts)[0] - inversion.trajectory.x0).abs().max().item()
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_1_padding_counts_as_words(shipped):
 def test_1_here_only_words_do(concept):
     (entry,) = concept("glasses on a face")
     assert entry.prompt.words == ("glasses", "on", "a", "face")
-    assert entry.prompt.columns == ((1,), (2,), (3,), (4,))
+    assert entry.prompt.token_indices == ((1,), (2,), (3,), (4,))
 
 
 # 2. Source prompt
@@ -110,10 +110,10 @@ def test_2_low_source_guidance_crashes(shipped, latents):
 
 def test_2_here_the_base_is_what_it_is_called(model, invert, encode, latents, few):
     inversion = invert(latents, positive=encode("a cat"), cfg=3.5)
-    x, sigma = inversion.walk.start, few[:1]
+    x, sigma = inversion.trajectory.x_T, few[:1]
     with torch.inference_mode():
         empty, cat = (model.model.apply_model(x, sigma, c_crossattn=encode(text)[0][0]) for text in ("", "a cat"))
-    assert (inversion.walk.denoised[0] - (empty + 3.5 * (cat - empty))).abs().max() < 1e-4 * empty.std()
+    assert (inversion.trajectory.denoised[0] - (empty + 3.5 * (cat - empty))).abs().max() < 1e-4 * empty.std()
     assert not torch.allclose(empty, cat, atol=1e-2)
 
 
@@ -278,7 +278,7 @@ def test_7_here_half_precision_replays(reference_unet, invert, latents, idle):
     half = patcher(config, to_comfyui(reference_unet.state_dict(), SD15_SHAPE))
     inversion = invert(latents, used=half)
     assert half.model.diffusion_model.dtype == torch.bfloat16
-    assert inversion.walk.corrections.dtype == torch.float32
+    assert inversion.trajectory.noise_maps.dtype == torch.float32
     assert replay_error(half, inversion, idle) < 1e-4
 
 

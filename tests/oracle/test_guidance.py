@@ -12,8 +12,7 @@ import comfy.samplers
 import pytest
 import torch
 
-from ledits.inversion import noise_levels
-from ledits.solver import solver_mean
+from ledits.solver import NoiseKind, solver_mean
 from support.levels import LEVELS
 
 TEXTS = ["a red apple on a table", "glasses"]
@@ -29,16 +28,16 @@ class FromGivenStates(comfy.samplers.Sampler):
     """Asks the guider for its prediction at each of the given states, and takes one step of the inversion's path from there."""
 
     def __init__(self, states, walk):
-        self.states, self.walk = states, walk
+        self.states, self.trajectory = states, walk
         self.following, self.masks = [], []
 
     def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False):
-        levels = noise_levels(sigmas, flow=False)
+        levels = NoiseKind(False).levels(sigmas)
         earlier = None
         for i, x in enumerate(self.states):
             denoised = model_wrap(x, sigmas[i, None], **extra_args)
             mean = solver_mean(x, levels[i], levels[i + 1], denoised, earlier)
-            self.following.append(mean + self.walk.corrections[i])
+            self.following.append(mean + self.trajectory.noise_maps[i])
             masks = model_wrap._record.masks
             self.masks.append(list(masks))
             masks[:] = [None] * len(masks)
@@ -79,7 +78,7 @@ def both(request, pipeline, model, clip, latents, inversion, margins):
     reference.edit_latents(
         TEXTS, REVERSE, SCALES, THRESHOLDS, WARMUPS, COOLDOWNS, mask_mode=request.param, user_mask=USER_MASK, each_step=after
     )
-    sigmas = inversion.walk.sigmas
+    sigmas = inversion.trajectory.sigmas
     states = [state / alpha(sigma) for state, sigma in zip([reference.init_latents, *after[:-1]], sigmas[:-1], strict=True)]
 
     concepts = ()
@@ -99,7 +98,7 @@ def both(request, pipeline, model, clip, latents, inversion, margins):
             concepts=concepts,
         )[0]
     guider = in_comfy.run("LEDITS_MaskedGuider", model=model, inversion=inversion, concepts=concepts)[0]
-    ours = FromGivenStates(states, inversion.walk)
+    ours = FromGivenStates(states, inversion.trajectory)
     with torch.inference_mode():
         guider.sample(torch.zeros_like(latents), latents, ours, sigmas, disable_pbar=True)
     # The picture is chosen so that no cell lies on a cut: which side it falls on is then no matter of rounding.
@@ -127,6 +126,6 @@ def test_no_mask_pixel_differs(both):
 
 def test_every_step_lands_where_the_references_does(both, inversion, latents):
     _, after, ours = both
-    sigmas = inversion.walk.sigmas
+    sigmas = inversion.trajectory.sigmas
     for i in range(len(LEVELS) - 1):
         assert (ours.following[i] * alpha(sigmas[i + 1]) - after[i]).abs().max() < 1e-4 * after[i].std(), i

@@ -1,8 +1,14 @@
 import pytest
 import torch
-
-from ledits.attention_store import RunningMean, StoreSettings, WordMaps, cross_attention_probabilities, fold_back, map_size
-from ledits.tokens import merge_words, positions_of, prompt_of, word_maps
+from ledits.attention import (
+    RunningMean,
+    WordMaps,
+    cross_attention_probabilities,
+    downsampled_size,
+    downsampling_steps,
+    merge_repeated_context,
+)
+from ledits.prompt import find_words, group_subwords, merge_words, word_maps
 
 
 def test_probabilities_against_torch():
@@ -27,9 +33,9 @@ def test_repeated_contexts_fold_back():
     query, key = torch.randn(1, 4, 8), torch.randn(1, 7, 8)
     alone = cross_attention_probabilities(query, key, 2)
     repeated = cross_attention_probabilities(query, key.repeat(1, 3, 1), 2)
-    assert torch.allclose(fold_back(repeated, 7), alone, atol=1e-6)
-    with pytest.raises(ValueError, match="no multiple"):
-        fold_back(repeated, 8)
+    assert torch.allclose(merge_repeated_context(repeated, 7), alone, atol=1e-6)
+    with pytest.raises(ValueError, match="not a multiple"):
+        merge_repeated_context(repeated, 8)
 
 
 @pytest.mark.parametrize(
@@ -44,19 +50,12 @@ def test_repeated_contexts_fold_back():
     ],
 )
 def test_map_sizes(latent, resolution, size):
-    assert map_size(*latent, resolution) == size
+    assert downsampled_size(*latent, downsampling_steps(*latent, resolution)) == size
 
 
 def test_an_impossible_resolution_names_the_possible_ones():
     with pytest.raises(ValueError, match="64, 32, 16"):
-        map_size(64, 64, 20)
-
-
-def test_parts():
-    settings = StoreSettings(up=False)
-    assert settings.records("input")
-    assert not settings.records("output")
-    assert not settings.records("middle")
+        downsampling_steps(64, 64, 20)
 
 
 def test_the_mean_over_steps():
@@ -69,28 +68,28 @@ def test_the_mean_over_steps():
     assert (words.steps, elsewhere.steps) == (3, 4)
 
 
-PIECES = [(1, "a</w>"), (2, "t</w>"), (3, "-</w>"), (4, "shirt</w>"), (5, "sun"), (6, "glasses</w>"), (7, "a</w>")]
+PIECES = [(1, "a", True), (2, "t", True), (3, "-", True), (4, "shirt", True), (5, "sun", False), (6, "glasses", True), (7, "a", True)]
 
 
 def test_words_from_pieces():
-    prompt = prompt_of("a t-shirt sunglasses a", PIECES, 77)
+    prompt = group_subwords("a t-shirt sunglasses a", PIECES, 77)
     assert prompt.words == ("a", "t", "-", "shirt", "sunglasses", "a")
-    assert prompt.columns == ((1,), (2,), (3,), (4,), (5, 6), (7,))
+    assert prompt.token_indices == ((1,), (2,), (3,), (4,), (5, 6), (7,))
 
 
 def test_finding_words():
-    words = prompt_of("", PIECES, 77).words
-    assert positions_of(words, "") == (0, 1, 2, 3, 4, 5)
-    assert positions_of(words, "Sunglasses") == (4,)
-    assert positions_of(words, "t-shirt, sunglasses") == (1, 2, 3, 4)
-    assert positions_of(words, "a") == (0, 5)
+    words = group_subwords("", PIECES, 77).words
+    assert find_words(words, "") == (0, 1, 2, 3, 4, 5)
+    assert find_words(words, "Sunglasses") == (4,)
+    assert find_words(words, "t-shirt, sunglasses") == (1, 2, 3, 4)
+    assert find_words(words, "a") == (0, 5)
     with pytest.raises(ValueError, match="'hat' is not a word of the prompt; its words are: a, t, -, shirt, sunglasses, a"):
-        positions_of(words, "sunglasses hat")
+        find_words(words, "sunglasses hat")
 
 
 def test_words_sum_their_tokens():
     maps = torch.rand(1, 2, 2, 77)
-    prompt = prompt_of("", PIECES, 77)
+    prompt = group_subwords("", PIECES, 77)
     by_word = word_maps(maps, prompt)
     assert torch.allclose(by_word[..., 4], maps[..., 5] + maps[..., 6])
     assert torch.allclose(merge_words(by_word, (0, 4)), maps[..., [1, 5, 6]].sum(-1))

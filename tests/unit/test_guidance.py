@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ledits.guidance import Edit, concept_guidance, first_active_step, guidance_mask, guided
+from ledits.guidance import EditSettings, apply_guidance, concept_guidance, first_active_step, guidance_mask
 
 
 @pytest.fixture
@@ -11,29 +11,29 @@ def predictions():
 
 
 def test_windows():
-    edit = Edit(warmup=2, cooldown=5)
+    edit = EditSettings(warmup=2, cooldown=5)
     assert [edit.is_active(i) for i in range(7)] == [False, False, True, True, True, False, False]
-    assert Edit(warmup=0).is_active(999)
-    assert not Edit(scale=0).is_active(5)
+    assert EditSettings(warmup=0).is_active(999)
+    assert not EditSettings(scale=0).is_active(5)
 
 
 def test_first_active_step():
-    assert first_active_step([Edit(warmup=4), Edit(warmup=3)], 10) == 3
+    assert first_active_step([EditSettings(warmup=4), EditSettings(warmup=3)], 10) == 3
     assert first_active_step([], 10) == 10
-    assert first_active_step([Edit(warmup=20), Edit(scale=0)], 10) == 10
+    assert first_active_step([EditSettings(warmup=20), EditSettings(scale=0)], 10) == 10
 
 
 def test_adding_and_removing_are_opposite(predictions):
     concept, empty = predictions
-    add = concept_guidance(concept, empty, Edit(scale=5))
+    add = concept_guidance(concept, empty, EditSettings(scale=5))
     assert torch.allclose(add, 5 * (concept - empty))
-    assert torch.equal(add, -concept_guidance(concept, empty, Edit(add=False, scale=5)))
+    assert torch.equal(add, -concept_guidance(concept, empty, EditSettings(add=False, scale=5)))
 
 
 def test_masks_are_the_same_in_eps_v_and_x0(predictions):
     """x0-differences are noise differences times -kappa, which changes no mask."""
     concept, empty = predictions
-    edit, word_map = Edit(threshold=0.8), torch.rand(2, 3, 5)
+    edit, word_map = EditSettings(threshold=0.8), torch.rand(2, 3, 5)
     in_x0 = guidance_mask(concept_guidance(concept, empty, edit), edit, word_map)
     in_eps = guidance_mask(concept_guidance(concept, empty, edit) * -0.37, edit, word_map)
     assert torch.equal(in_x0, in_eps)
@@ -43,7 +43,7 @@ def test_the_four_modes(predictions):
     word_map = torch.rand(2, 3, 5)
     masks = {}
     for mode in ("none", "noise", "attention", "intersect"):
-        edit = Edit(threshold=0.7, mask_mode=mode)
+        edit = EditSettings(threshold=0.7, mask_mode=mode)
         masks[mode] = guidance_mask(concept_guidance(*predictions, edit), edit, word_map if edit.needs_attention else None)
         assert masks[mode].shape == (2, 1, 12, 20)
     assert masks["none"].all()
@@ -53,7 +53,7 @@ def test_the_four_modes(predictions):
 
 
 def test_attention_modes_want_a_map(predictions):
-    edit = Edit(mask_mode="attention")
+    edit = EditSettings(mask_mode="attention")
     with pytest.raises(ValueError, match="attention"):
         guidance_mask(concept_guidance(*predictions, edit), edit, None)
 
@@ -62,17 +62,17 @@ def test_concepts_add_and_the_rest_stays_to_the_bit(predictions):
     base, other = predictions
     mask = torch.zeros(2, 1, 12, 20)
     mask[..., :5] = 1
-    result = guided(base, [other, other], [mask, mask])
+    result = apply_guidance(base, [other, other], [mask, mask])
     assert torch.equal(result[..., 5:], base[..., 5:])
     assert torch.allclose(result[..., :5], (base + 2 * other)[..., :5])
-    assert guided(base, [], []) is base
+    assert apply_guidance(base, [], []) is base
 
 
 def test_user_mask_applies_before_the_threshold(predictions):
     concept, empty = predictions
     user = torch.zeros(1, 1, 12, 20)
     user[..., :6, :6] = 1
-    edit = Edit(threshold=0.5, mask_mode="noise")
+    edit = EditSettings(threshold=0.5, mask_mode="noise")
     mask = guidance_mask(concept_guidance(concept, empty, edit, user), edit, None)
     assert mask.sum() > 0
     assert (mask * (1 - user)).sum() == 0

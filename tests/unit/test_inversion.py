@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from ledits.inversion import invert, noise_levels, noised_path, path, replay
-from ledits.solver import NoiseLevel, half_log_snr, solver_mean, step_noise
+from ledits.inversion import add_noise, invert, replay, trajectory
+from ledits.solver import NoiseKind, NoiseLevel, half_log_snr, solver_mean
+from support.closed_forms import step_noise_std
 
 MEAN, SPREAD = 0.3, 0.7
 SIGMAS = {False: (14.6, 0.03), True: (1.0, 0.02)}
@@ -45,8 +46,8 @@ def picture():
 @pytest.mark.parametrize("denoiser", [gaussian_denoiser, rough])
 def test_replay_without_an_edit_is_exact(picture, steps, ends_in_zero, flow, denoiser):
     sigmas = falling(steps, flow, ends_in_zero)
-    levels = noise_levels(sigmas, flow)
-    inversion = invert(picture, sigmas, denoiser(levels), flow=flow, seed=3)
+    levels = NoiseKind(flow).levels(sigmas)
+    inversion = invert(picture, sigmas, denoiser(levels), noise=NoiseKind(flow), seed=3)
     for first in (0, steps):
         clean = replay(inversion, denoiser(levels), first=first) / levels[-1].alpha
         assert (clean - picture).abs().max() < 1e-5
@@ -55,8 +56,8 @@ def test_replay_without_an_edit_is_exact(picture, steps, ends_in_zero, flow, den
 @pytest.mark.parametrize("flow", [False, True])
 def test_replay_from_any_step_takes_the_same_path_to_the_bit(picture, flow):
     sigmas = falling(10, flow, True)
-    denoise = rough(noise_levels(sigmas, flow))
-    inversion = invert(picture, sigmas, denoise, flow=flow, seed=0)
+    denoise = rough(NoiseKind(flow).levels(sigmas))
+    inversion = invert(picture, sigmas, denoise, noise=NoiseKind(flow), seed=0)
     whole = replay(inversion, denoise)
     for first in range(11):
         calls = []
@@ -69,18 +70,18 @@ def test_corrections_are_wider_than_the_solvers_own_noise():
     """Levels noised independently lie further apart than a sampler's would: each correction exceeds c, which is what lets it imprint."""
     picture = MEAN + SPREAD * torch.randn(64, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     sigmas = falling(50, False, True)
-    levels = noise_levels(sigmas, False)
-    inversion = invert(picture, sigmas, gaussian_denoiser(levels), flow=False, seed=1)
+    levels = NoiseKind(False).levels(sigmas)
+    inversion = invert(picture, sigmas, gaussian_denoiser(levels), noise=NoiseKind(False), seed=1)
     for i in (10, 20, 30):
-        assert inversion.corrections[i].std().item() > step_noise(levels[i], levels[i + 1])
-    assert torch.isfinite(inversion.corrections).all()
+        assert inversion.noise_maps[i].std().item() > step_noise_std(levels[i], levels[i + 1])
+    assert torch.isfinite(inversion.noise_maps).all()
 
 
 @pytest.mark.parametrize("flow", [False, True])
 def test_the_solver_follows_the_gaussian_flow(flow):
     """Without noise added, many small steps carry the mean of x0 to itself and shrink the noise: the exact posterior mean."""
     sigmas = falling(400, flow, True)
-    levels = noise_levels(sigmas, flow)
+    levels = NoiseKind(flow).levels(sigmas)
     denoise = gaussian_denoiser(levels)
     x = torch.full((1, 1, 1, 1), levels[0].alpha * MEAN)
     earlier = None
@@ -97,18 +98,18 @@ def test_one_step_written_out():
     r2, ratio = 1 / 16, math.log(4) / math.log(2) / 2
     assert solver_mean(x, level, following, d, None).item() == pytest.approx(r2 * 3 + (1 - r2) * 0.5)
     assert solver_mean(x, level, following, d, (before, d0)).item() == pytest.approx(r2 * 3 + (1 - r2) * (0.5 + ratio * 0.4))
-    assert step_noise(level, following) == pytest.approx(math.sqrt(1 - r2))
+    assert step_noise_std(level, following) == pytest.approx(math.sqrt(1 - r2))
     assert solver_mean(x, level, NoiseLevel(1.0, 0.0), d, (before, d0)).item() == 0.5
-    pure = NoiseLevel.of(1.0, flow=True)
+    pure = NoiseKind(True).level(1.0)
     assert half_log_snr(pure) == -math.inf
-    assert solver_mean(x, pure, NoiseLevel.of(0.9, flow=True), d, None).item() == pytest.approx(0.05)
+    assert solver_mean(x, pure, NoiseKind(True).level(0.9), d, None).item() == pytest.approx(0.05)
 
 
 def test_vp_and_flow_are_one_formula(picture):
     """The same physical step in both conventions: x_flow = x / (1 + kappa)."""
     kappas = (5.0, 3.0, 2.0)
-    vp = [NoiseLevel.of(kappa, flow=False) for kappa in kappas]
-    flow = [NoiseLevel.of(kappa / (1 + kappa), flow=True) for kappa in kappas]
+    vp = [NoiseKind(False).level(kappa) for kappa in kappas]
+    flow = [NoiseKind(True).level(kappa / (1 + kappa)) for kappa in kappas]
     d0, d = picture.sin(), picture.cos()
     ours = solver_mean(picture, vp[1], vp[2], d, (vp[0], d0)) / (1 + kappas[2])
     assert torch.allclose(ours, solver_mean(picture / (1 + kappas[1]), flow[1], flow[2], d, (flow[0], d0)), rtol=1e-6, atol=1e-6)
@@ -116,25 +117,25 @@ def test_vp_and_flow_are_one_formula(picture):
 
 def test_a_picture_gets_the_same_noise_alone_and_in_a_batch(picture):
     levels = noise_levels(falling(5, False, False), False)
-    together = noised_path(picture, levels, 9)
-    assert torch.equal(together[:, 1:], noised_path(picture[1:], levels, 9))
-    assert not torch.equal(noised_path(picture, levels, 8)[0], together[0])
+    together = add_noise(picture, levels, 9)
+    assert torch.equal(together[:, 1:], add_noise(picture[1:], levels, 9))
+    assert not torch.equal(add_noise(picture, levels, 8)[0], together[0])
 
 
 def test_levels_are_noised_independently(picture):
     levels = noise_levels(torch.tensor([2.0, 1.0, 0.5]), False)
-    noise = [(state - picture) / level.sigma for state, level in zip(noised_path(picture, levels, 0), levels, strict=True)]
+    noise = [(state - picture) / level.sigma for state, level in zip(add_noise(picture, levels, 0), levels, strict=True)]
     assert abs(torch.corrcoef(torch.stack([n[0].flatten() for n in noise]))[0, 1]) < 0.15
 
 
 def test_outside_the_keep_mask_the_path_is_the_inversions_own(picture):
     sigmas = falling(8, False, True)
-    denoise = rough(noise_levels(sigmas, False))
-    inversion = invert(picture, sigmas, denoise, flow=False, seed=2)
+    denoise = rough(NoiseKind(False).levels(sigmas))
+    inversion = invert(picture, sigmas, denoise, noise=NoiseKind(False), seed=2)
     keep = torch.zeros(1, 1, 9, 13)
     keep[..., :4] = 1
-    edited = replay(inversion, lambda x, i: denoise(x, i) + 1, keep=lambda step: keep)
-    own = list(path(inversion))[-1]
+    edited = replay(inversion, lambda x, i: denoise(x, i) + 1, denoise_mask=lambda step: keep)
+    own = list(trajectory(inversion))[-1]
     assert torch.equal(edited[..., 4:], own[..., 4:])
     assert (edited[..., :4] - own[..., :4]).abs().mean() > 0.1
 
@@ -142,6 +143,6 @@ def test_outside_the_keep_mask_the_path_is_the_inversions_own(picture):
 def test_reports_every_step_once(picture):
     seen = []
     sigmas = falling(6, False, True)
-    inversion = invert(picture, sigmas, lambda x, i: 0.5 * x, flow=False, seed=0, report=lambda i, d, x: seen.append(i))
-    replay(inversion, lambda x, i: 0.5 * x, first=3, report=lambda i, d, x: seen.append(i))
+    inversion = invert(picture, sigmas, lambda x, i: 0.5 * x, noise=NoiseKind(False), seed=0, callback=lambda i, d, x: seen.append(i))
+    replay(inversion, lambda x, i: 0.5 * x, first=3, callback=lambda i, d, x: seen.append(i))
     assert seen == [*range(6), *range(6)]

@@ -6,11 +6,11 @@ from ledits.masks import (
     above_quantile,
     attention_mask,
     gaussian_kernel,
+    min_max_normalize,
     noise_mask,
-    resize,
+    resize_bilinear,
+    resize_nearest,
     smooth,
-    unit_range,
-    upsample,
 )
 
 
@@ -98,10 +98,10 @@ def test_attention_mask_for_any_aspect(size):
 
 def test_upsampling_is_nearest():
     mask = torch.tensor([[[0.0, 1.0]]])
-    assert torch.equal(upsample(mask, 2, 4), torch.tensor([[[0.0, 0, 1, 1], [0, 0, 1, 1]]]))
+    assert torch.equal(resize_nearest(mask, 2, 4), torch.tensor([[[0.0, 0, 1, 1], [0, 0, 1, 1]]]))
 
 
 def test_unit_range_and_resize():
     maps = torch.tensor([[[1.0, 3.0]], [[2.0, 2.0]]])
-    assert torch.equal(unit_range(maps), torch.tensor([[[0.0, 1.0]], [[0.0, 0.0]]]))
-    assert resize(maps, 4, 4).shape == (2, 4, 4)
+    assert torch.equal(min_max_normalize(maps), torch.tensor([[[0.0, 1.0]], [[0.0, 0.0]]]))
+    assert resize_bilinear(maps, 4, 4).shape == (2, 4, 4)

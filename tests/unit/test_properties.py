@@ -8,14 +8,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ledits.attention import (
+    RunningMean,
+    WordMaps,
+    cross_attention_probabilities,
+    downsampled_size,
+    downsampling_steps,
+    merge_repeated_context,
+)
+from ledits.prompt import group_subwords, word_maps
 from torch.nn import functional as F
 
-from ledits.attention_store import RunningMean, WordMaps, cross_attention_probabilities, fold_back, map_size
-from ledits.guidance import Edit, concept_guidance, guidance_mask, guided
-from ledits.inversion import invert, path, replay
+from ledits.guidance import EditSettings, apply_guidance, concept_guidance, guidance_mask
+from ledits.inversion import invert, replay, trajectory
 from ledits.masks import above_quantile, attention_mask, noise_mask, smooth
 from ledits.schedule import check_falling, sigmas, timesteps
-from ledits.tokens import prompt_of, word_maps
+from ledits.solver import NoiseKind
 
 # The same cases on every machine and in every run, however slow it is.
 always = settings(derandomize=True, deadline=None, database=None, max_examples=200)
@@ -69,12 +77,12 @@ def test_a_higher_threshold_passes_no_new_cell(seed, height, width, one, other):
 def test_nothing_changes_outside_the_users_mask(seed, height, width, threshold, share, add):
     concept, empty = drawn(seed, 2, 2, 4, height, width)
     inside = (torch.rand(2, 1, height, width, generator=torch.Generator().manual_seed(seed)) < share).float()
-    edit = Edit(add, 7.0, float(threshold), "noise")
+    edit = EditSettings(add, 7.0, float(threshold), "noise")
     guidance = concept_guidance(concept, empty, edit, inside)
     mask = guidance_mask(guidance, edit, None)
     assert (mask <= inside).all()
     base = drawn(seed + 1, 2, 4, height, width)
-    changed = guided(base, [guidance], [mask]) != base
+    changed = apply_guidance(base, [guidance], [mask]) != base
     assert not (changed & (inside == 0)).any()
     if inside.flatten(1).any(1).all():
         assert mask.flatten(1).any(1).all(), "some room was left, but nothing may change"
@@ -149,7 +157,7 @@ def test_a_picture_looks_the_same_alone_and_in_a_batch(seed, batch, heads, queri
 def test_a_repeated_context_folds_back_to_itself(seed, copies, tokens, heads):
     query, key = drawn(seed, 1, 5, 8), 3 * drawn(seed + 1, 1, tokens, 8)
     repeated = cross_attention_probabilities(query, key.repeat(1, copies, 1), heads)
-    assert torch.allclose(fold_back(repeated, tokens), cross_attention_probabilities(query, key, heads), atol=1e-5)
+    assert torch.allclose(merge_repeated_context(repeated, tokens), cross_attention_probabilities(query, key, heads), atol=1e-5)
 
 
 @always
@@ -158,9 +166,9 @@ def test_columns_that_do_not_divide_are_refused(seed, columns, length):
     maps = drawn(seed, 1, 2, 2, columns)
     if columns % length:
         with pytest.raises(ValueError, match=f"{columns} columns.*{length} tokens"):
-            fold_back(maps, length)
+            merge_repeated_context(maps, length)
     else:
-        assert torch.allclose(fold_back(maps, length).sum(-1), maps.sum(-1), atol=1e-4)
+        assert torch.allclose(merge_repeated_context(maps, length).sum(-1), maps.sum(-1), atol=1e-4)
 
 
 @always
@@ -168,7 +176,7 @@ def test_columns_that_do_not_divide_are_refused(seed, columns, length):
 def test_words_hold_all_that_their_pieces_hold(seed, ends):
     ends[-1] = True
     pieces = [(column + 1, f"x{'</w>' if end else ''}") for column, end in enumerate(ends)]
-    prompt = prompt_of("", pieces, 77)
+    prompt = group_subwords("", pieces, 77)
     maps = drawn(seed, 1, 2, 3, 77).softmax(-1)
     by_word = word_maps(maps, prompt)
     assert by_word.shape[-1] == sum(ends) == len(prompt.words)
@@ -192,10 +200,10 @@ def test_the_mean_over_steps_knows_no_order(seed, steps, random):
 @always
 @given(st.integers(1, 300), st.integers(1, 300))
 def test_automatic_maps_are_a_quarter_rounded_up(height, width):
-    rows, columns = map_size(height, width)
+    rows, columns = downsampled_size(height, width, downsampling_steps(height, width))
     if min(height, width) > 2:
         assert (rows, columns) == (-(-height // 4), -(-width // 4))
-    assert map_size(height, width, min(height, width)) == (height, width)
+    assert downsampled_size(height, width, downsampling_steps(height, width, min(height, width))) == (height, width)
 
 
 # Schedule
@@ -255,24 +263,24 @@ def walks(draw):
     picture = drawn(seed, draw(st.integers(1, 2)), channels, draw(st.integers(1, 7)), draw(st.integers(1, 7)))
     levels = draw(falling_levels(flow))
     denoise = small_network(seed + 2, channels)
-    return invert(picture, levels, denoise, flow=flow, seed=seed), denoise
+    return invert(picture, levels, denoise, noise=NoiseKind(flow), seed=seed), denoise
 
 
 @always
 @given(walks())
 def test_replay_without_an_edit_gives_the_picture_back(made):
     inversion, denoise = made
-    end = 1 - inversion.sigmas[-1] if inversion.flow else 1.0
+    end = 1 - inversion.sigmas[-1] if inversion.noise.flow else 1.0
     # The last sum, mean + correction, is all the rounding that there is.
-    rounding = 4 * torch.finfo(torch.float32).eps * (1 + inversion.corrections[-1].abs().max())
-    assert (replay(inversion, denoise) - end * inversion.original).abs().max() <= rounding
+    rounding = 4 * torch.finfo(torch.float32).eps * (1 + inversion.noise_maps[-1].abs().max())
+    assert (replay(inversion, denoise) - end * inversion.x0).abs().max() <= rounding
 
 
 @always
 @given(walks(), st.data())
 def test_replay_from_any_step_ends_in_the_same_bits(made, data):
     inversion, denoise = made
-    own = list(path(inversion))[-1]
+    own = list(trajectory(inversion))[-1]
     first = data.draw(st.integers(0, inversion.steps))
     calls = []
     end = replay(inversion, lambda x, step: calls.append(step) or denoise(x, step), first=first)
@@ -284,11 +292,14 @@ def test_replay_from_any_step_ends_in_the_same_bits(made, data):
 @given(walks(), st.data())
 def test_an_edit_stays_inside_its_keep_mask(made, data):
     inversion, denoise = made
-    keep = (torch.rand(inversion.original[:, :1].shape, generator=torch.Generator().manual_seed(data.draw(seeds))) < 0.5).float()
+    keep = (torch.rand(inversion.x0[:, :1].shape, generator=torch.Generator().manual_seed(data.draw(seeds))) < 0.5).float()
     edited = replay(
-        inversion, lambda x, step: denoise(x, step) + 1, first=data.draw(st.integers(0, inversion.steps - 1)), keep=lambda step: keep
+        inversion,
+        lambda x, step: denoise(x, step) + 1,
+        first=data.draw(st.integers(0, inversion.steps - 1)),
+        denoise_mask=lambda step: keep,
     )
-    own = list(path(inversion))[-1]
+    own = list(trajectory(inversion))[-1]
     outside = (keep == 0).expand_as(own)
     assert torch.equal(edited[outside], own[outside])
     assert ((edited != own) | outside).all()

@@ -128,11 +128,11 @@ def predictions() -> Callable[..., Tensor]:
     """ComfyUI's own predictions for a conditioning at every state of an inversion's path, as LATENTs, [N, B, C, H, W]."""
     import comfy.samplers
 
-    from ledits.inversion import path
+    from ledits.inversion import trajectory
 
     class Looks(comfy.samplers.Sampler):
         def __init__(self, inversion: Any):
-            self.states = list(path(inversion.walk))
+            self.states = list(trajectory(inversion.trajectory))
 
         def sample(self, guider: Any, sigmas: Tensor, arguments: dict, *rest: Any) -> Tensor:
             levels = sigmas[:, None].expand(-1, len(self.states[0]))
@@ -146,7 +146,7 @@ def predictions() -> Callable[..., Tensor]:
         guider.set_cfg(cfg)
         looks, picture = Looks(inversion), inversion.latent["samples"]
         with torch.inference_mode():
-            guider.sample(torch.zeros_like(picture), picture, looks, inversion.walk.sigmas, disable_pbar=True)
+            guider.sample(torch.zeros_like(picture), picture, looks, inversion.trajectory.sigmas, disable_pbar=True)
         return model.model.process_latent_out(looks.found)
 
     return look
@@ -176,11 +176,11 @@ def assert_mixing(invert, edit, assert_photo_returns, unchanged, predictions) ->
         alone = place(lambda _: encode(text)) if asked is None else asked(encode)
         with unchanged(model):
             inversion = invert(model, negative=negative, **inputs)
-            picture, steps = inversion.latent["samples"], inversion.walk.steps
+            picture, steps = inversion.latent["samples"], inversion.trajectory.steps
             settings = {"clip": clip, "text": text, "scale": SCALE, "threshold": 0.8, "warmup": steps - 1}
             everywhere, somewhere = (run("LEDITS_Concept", mask_mode=mode, **settings)[0] for mode in ("none", "attention"))
             assert_photo_returns(model, inversion, exact)
-            base = model.model.process_latent_out(inversion.walk.denoised)
+            base = model.model.process_latent_out(inversion.trajectory.denoised)
             source = inversion.base.positive
             assert torch.allclose(base, predictions(model, inversion, negative, source, inversion.base.cfg), atol=EXACT)
             empty = base if source is None else predictions(model, inversion, negative)
@@ -194,7 +194,7 @@ def assert_mixing(invert, edit, assert_photo_returns, unchanged, predictions) ->
             if len(alone) == 1:
                 last = torch.cat([seen for part in ("input", "output") for seen in layers[part][-len(layers[part]) // steps :]], 1)
                 known = last.float().mean(1).unflatten(1, (height, width))
-                columns = [list(columns) for columns in somewhere[0].prompt.columns]
+                columns = [list(columns) for columns in somewhere[0].prompt.token_indices]
                 assert torch.allclose(maps, torch.stack([known[..., word].sum(-1) for word in columns], -1), atol=exact / 10)
             cells = edited.mask[:, None, ::8, ::8]
             assert torch.allclose(edited.samples - picture, guidance * cells, atol=EXACT)

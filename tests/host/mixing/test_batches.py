@@ -54,8 +54,8 @@ CONCEPTS = {
 def test_inversions(inversions):
     together, alone = inversions
     for name in ("start", "denoised", "corrections"):
-        apart = torch.cat([getattr(one.walk, name) for one in alone], -4)
-        assert torch.allclose(getattr(together.walk, name), apart, atol=1e-4)
+        apart = torch.cat([getattr(one.trajectory, name) for one in alone], -4)
+        assert torch.allclose(getattr(together.trajectory, name), apart, atol=1e-4)
 
 
 def test_the_photos_come_back(assert_photo_returns, model, inversions):

@@ -40,7 +40,7 @@ def test_masks_of_a_compiled_network_are_those_of_the_network(
     with unchanged(patched, model):
         inversion = invert(patched, **small)
         assert parts, "the inversion was compiled"
-        assert torch.allclose(inversion.walk.denoised, invert(model, **small).walk.denoised, atol=1e-5)
+        assert torch.allclose(inversion.trajectory.denoised, invert(model, **small).trajectory.denoised, atol=1e-5)
         assert_photo_returns(patched, inversion)
         for _ in range(2):
             edited, known = edit(patched, inversion, concepts), edit(model, invert(model, **small), concepts)

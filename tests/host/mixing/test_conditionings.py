@@ -84,7 +84,7 @@ def shows(mixed, plain, steps, columns):
 @pytest.fixture
 def base_of(invert, model, encode):
     """The predictions of an inversion with another neutral prompt. The path of an inversion does not depend on them."""
-    return lambda place: model.model.process_latent_out(invert(model, negative=place(encode)).walk.denoised)
+    return lambda place: model.model.process_latent_out(invert(model, negative=place(encode)).trajectory.denoised)
 
 
 @pytest.mark.parametrize("name", PLACED)

@@ -35,7 +35,7 @@ def controlled(net, hints):
 
 @pytest.fixture
 def base_of(invert, model):
-    return lambda negative: model.model.process_latent_out(invert(model, negative=negative).walk.denoised)
+    return lambda negative: model.model.process_latent_out(invert(model, negative=negative).trajectory.denoised)
 
 
 def close(one, other):

@@ -60,7 +60,7 @@ def test_the_base_is_guided_as_by_comfyui_and_the_concept_adds_its_own(
     with unchanged(patched, model):
         inversion = invert(patched, **small, **inputs(encode))
         assert_photo_returns(patched, inversion)
-        found = model.model.process_latent_out(inversion.walk.denoised)
+        found = model.model.process_latent_out(inversion.trajectory.denoised)
         plain = predictions(model, inversion, *guided(encode))
         if name in BETWEEN_TWO and base != "source at cfg 3":
             assert torch.allclose(found, plain, atol=1e-5)

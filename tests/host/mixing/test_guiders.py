@@ -21,7 +21,7 @@ from comfy_extras.nodes_perpneg import PerpNeg, PerpNegGuider
 from comfy_extras.nodes_sag import SelfAttentionGuidance
 
 import nodes
-from ledits.inversion import path
+from ledits.inversion import trajectory
 from support import third_party
 from support.stock_nodes import first_output, outputs_of
 
@@ -184,7 +184,7 @@ def test_split_sigmas_replay_their_first_part_and_any_sampler_goes_on(model, inv
     inversion = invert(model, **small)
     sampler, sigmas, latent, noise = run("LEDITS_ReplaySampler", inversion=inversion)
     high, low = outputs_of(SplitSigmas.execute(sigmas, 1))
-    states = list(path(inversion.walk))
+    states = list(trajectory(inversion.trajectory))
     guider = run("LEDITS_MaskedGuider", model=model, inversion=inversion)[0]
     with torch.inference_mode():
         half = first_output(SamplerCustomAdvanced.execute(noise, guider, sampler, high, latent))
@@ -198,7 +198,7 @@ def test_split_sigmas_replay_their_first_part_and_any_sampler_goes_on(model, inv
             SamplerCustomAdvanced.execute(noise, guider, sampler, low, half)
     edited = edit(model, inversion, two_concepts)
     # The last step ends at the prediction, which is the same; only the inversion's own correction is missing from it.
-    correction = model.model.process_latent_out(inversion.walk.corrections[1])
+    correction = model.model.process_latent_out(inversion.trajectory.noise_maps[1])
     assert torch.allclose(rest["samples"] + correction, edited.samples, atol=1e-4)
 
 

@@ -83,7 +83,7 @@ def neutral(encode):
 @pytest.fixture
 def base_of(invert):
     def base(model, clip):
-        return model.model.process_latent_out(invert(model, negative=encode_with(clip, "")).walk.denoised)
+        return model.model.process_latent_out(invert(model, negative=encode_with(clip, "")).trajectory.denoised)
 
     return base
 

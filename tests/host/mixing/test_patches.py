@@ -94,8 +94,8 @@ def known_maps(predictions):
         finally:
             for hook in hooks:
                 hook.remove()
-        known = torch.cat(maps[-len(maps) // inversion.walk.steps :]).mean(0).unflatten(0, (4, 4))
-        return torch.stack([known[..., list(columns)].sum(-1) for columns in prompt.columns], -1)[None]
+        known = torch.cat(maps[-len(maps) // inversion.trajectory.steps :]).mean(0).unflatten(0, (4, 4))
+        return torch.stack([known[..., list(columns)].sum(-1) for columns in prompt.token_indices], -1)[None]
 
     return look
 
@@ -115,7 +115,7 @@ def test_a_patched_network(
         assert_photo_returns(patched, inversion)
         # As ComfyUI has them: the neutral prompt on the negative side, the concept on the other.
         empty, asked = (predictions(patched, inversion, encode(""), encode(text), cfg) for cfg in (0.0, 1.0))
-        base = patched.model.process_latent_out(inversion.walk.denoised)
+        base = patched.model.process_latent_out(inversion.trajectory.denoised)
         assert torch.allclose(base, empty, atol=1e-4)
         guidance = edit(patched, inversion, everywhere).samples - photo
         assert torch.allclose(guidance, (asked - empty)[-1], atol=1e-4)
@@ -170,8 +170,8 @@ def test_lots_that_a_network_draws_fall_the_same_at_the_same_step(
         assert torch.equal(torch.random.get_rng_state(), state), "other nodes' lots are not drawn for them"
         torch.manual_seed(2)
         assert torch.equal(edit(patched, inversion, concepts).samples, edited.samples)
-    assert torch.equal(invert(patched, **small).walk.denoised, inversion.walk.denoised)
-    assert not torch.allclose(inversion.walk.denoised, invert(large, **small).walk.denoised, atol=1e-3)
+    assert torch.equal(invert(patched, **small).trajectory.denoised, inversion.trajectory.denoised)
+    assert not torch.allclose(inversion.trajectory.denoised, invert(large, **small).trajectory.denoised, atol=1e-3)
 
 
 def test_a_slot_that_refuses_third_parties_finds_none(model):

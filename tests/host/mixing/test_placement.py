@@ -38,7 +38,7 @@ def test_precision(assert_mixing, plain, clip, sigmas, name):
         model.set_model_compute_dtype(computed)
     assert {weight.dtype for weight in model.model.diffusion_model.parameters()} == {weights or torch.float32}
     mixed = assert_mixing(model, clip, lambda encode: encode(""), exact=exact, sigmas=sigmas[-2:])
-    assert mixed.inversion.walk.corrections.dtype == torch.float32
+    assert mixed.inversion.trajectory.noise_maps.dtype == torch.float32
     difference = (mixed.base - plain.base[-1:]).abs().max()
     assert (1e-4 if off else 0) <= difference < max(off, 1e-5)
     assert (mixed.cells * plain.cells).sum() > 0.7 * plain.cells.sum()

@@ -95,4 +95,4 @@ def test_an_embedding_longer_than_a_chunk_begins_another(clip, tmp_path, monkeyp
     (concept,) = run("LEDITS_Concept", clip=clip, text="a embedding:epic circle")[0]
     assert concept.prompt.length == 154
     assert concept.prompt.words == ("a", "epic", "circle")
-    assert [len(columns) for columns in concept.prompt.columns] == [1, 80, 1]
+    assert [len(columns) for columns in concept.prompt.token_indices] == [1, 80, 1]
