@@ -1,5 +1,9 @@
 PYTHON ?= python3
 IN_HOST = $(PYTHON) scripts/environment/prepare.py
+# Tests inside this process run in two processes, a file in one of them; tests that start servers run one after the other.
+PYTEST = $(IN_HOST) -m pytest
+IN_TWO = -n 2 --dist loadfile
+SERVERS = tests/server tests/publish tests/browser
 
 .PHONY: demo test test-fast test-browser static train measure exactness quality bench figures tune pictures locale workflows screenshots artwork archive hold hero
 
@@ -11,11 +15,17 @@ static: ## what can be checked without running anything: ruff, and the types of 
 	$(IN_HOST) scripts/check_types.py
 
 test-fast: static ## the inner loop: the method, the oracle and the nodes, without other packs' nodes, families, quality and servers
-	$(IN_HOST) -m pytest tests/unit tests/scripts tests/oracle tests/host --ignore tests/host/mixing $(ARGS)
+	$(PYTEST) $(IN_TWO) tests/unit tests/scripts tests/oracle tests/host --ignore tests/host/mixing $(ARGS)
 
 test: static ## every test that needs no GPU; make test ARGS="-k mask" for some of them, on the newest ComfyUI alone
-	$(IN_HOST) -m pytest tests $(ARGS)
-	$(if $(ARGS),,LEDITS_HOST=oldest $(IN_HOST) -m pytest tests/host tests/server)
+ifdef ARGS
+	$(PYTEST) tests $(ARGS)
+else
+	$(PYTEST) $(IN_TWO) tests $(addprefix --ignore ,$(SERVERS))
+	$(PYTEST) $(SERVERS)
+	LEDITS_HOST=oldest $(PYTEST) $(IN_TWO) tests/host
+	LEDITS_HOST=oldest $(PYTEST) tests/server
+endif
 
 test-browser: ## ComfyUI's page in a headless Chromium (apt-get install chromium chromium-driver fonts-wqy-zenhei); screenshots under output/screenshots/
 	$(IN_HOST) -m pytest tests/browser $(ARGS)

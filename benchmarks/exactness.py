@@ -16,20 +16,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.host.in_comfy import load_checkpoint, run
+from scripts.host.in_comfy import encode, load_checkpoint, run, to_image
 
 import torch
 
-from benchmarks.quality.references import text_encoder, tokenizer, unet
-from benchmarks.reference.pipeline import AsShipped, reference_pipeline
+from benchmarks.quality.references import text_encoder, unet
+from benchmarks.reference.pipeline import AsShipped, clip_tokenizer, reference_pipeline
 from scripts.paths import CHECKPOINT, RESULTS
-from scripts.small_model.drawings import Item, Scene
+from scripts.small_model.drawings import TWO_SHAPES
 
 STEPS = (5, 10, 20, 50)
 WEIGHTS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SCHEDULES = ("official", "karras", "sgm_uniform", "simple", "beta")
 BASES: dict[str, float | None] = {"empty prompt": None, "source prompt, cfg 1": 1.0, "source prompt, cfg 3.5": 3.5}
-PHOTO = Scene((Item("red", "circle", 84, 100, 46), Item("blue", "square", 186, 168, 44)), background_seed=7)
 SEED = 3
 
 
@@ -46,16 +45,21 @@ def loaded(weights: str) -> tuple[Any, Any, dict[str, torch.Tensor]]:
     """MODEL and CLIP with these weights, and the photo as a LATENT."""
     model, clip, vae = load_checkpoint(CHECKPOINT, dtype=WEIGHTS[weights])
     with torch.inference_mode():
-        return model, clip, {"samples": vae.encode(torch.from_numpy(PHOTO.image()).float()[None] / 255)}
+        return model, clip, {"samples": vae.encode(to_image(TWO_SHAPES.image()))}
 
 
 @torch.inference_mode()
 def ours(weights: str, base: str, schedule: str, steps: int) -> float:
     model, clip, latent = loaded(weights)
-    encode = lambda text: clip.encode_from_tokens_scheduled(clip.tokenize(text))  # noqa: E731
-    source = {} if BASES[base] is None else {"positive": encode(PHOTO.caption), "cfg": BASES[base]}
+    source = {} if BASES[base] is None else {"positive": encode(clip, TWO_SHAPES.caption), "cfg": BASES[base]}
     inversion = run(
-        "LEDITS_Invert", model=model, latent=latent, sigmas=sigmas_of(model, schedule, steps), negative=encode(""), seed=SEED, **source
+        "LEDITS_Invert",
+        model=model,
+        latent=latent,
+        sigmas=sigmas_of(model, schedule, steps),
+        negative=encode(clip, ""),
+        seed=SEED,
+        **source,
     )[0]
     idle = run("LEDITS_Concept", clip=clip, text="a green circle", scale=1e-12, mask_mode="none", warmup=0)[0]
     back = run("LEDITS_Edit", model=model, inversion=inversion, concepts=idle)[0]
@@ -65,10 +69,10 @@ def ours(weights: str, base: str, schedule: str, steps: int) -> float:
 @torch.inference_mode()
 def diffusers(weights: str, base: str, steps: int) -> float | str:
     """The error, or the kind of exception it ends in."""
-    pipeline = reference_pipeline(AsShipped, copy.deepcopy(unet()), copy.deepcopy(text_encoder()), tokenizer(), "v_prediction")
+    pipeline = reference_pipeline(AsShipped, copy.deepcopy(unet()), copy.deepcopy(text_encoder()), clip_tokenizer(), "v_prediction")
     pipeline.to(WEIGHTS[weights])
     latents = loaded("fp32")[2]["samples"]
-    source = {} if BASES[base] is None else {"source_prompt": PHOTO.caption, "source_guidance_scale": BASES[base]}
+    source = {} if BASES[base] is None else {"source_prompt": TWO_SHAPES.caption, "source_guidance_scale": BASES[base]}
     try:
         pipeline.invert_latents(latents, steps, 0.15, SEED, **source)
         back = pipeline.edit_latents([], [], [], [], [], mask_mode="noise")

@@ -22,10 +22,9 @@ from PIL import Image, ImageDraw, ImageFont
 from safetensors.numpy import load
 
 from scripts.paths import CHECKOUT, OUTPUT
-from scripts.small_model.drawings import PALETTE, Item, Scene
+from scripts.small_model.drawings import PALETTE, TWO_SHAPES
 from scripts.small_model.see import nearest_colour
 
-SCENE = Scene((Item("red", "circle", 84, 100, 46), Item("blue", "square", 186, 168, 44)), background_seed=7)
 EDITED_OBJECT, ASKED_COLOUR = 0, "green"
 PICTURE = CHECKOUT / "workflows" / "two_shapes.png"
 WORKFLOW = CHECKOUT / "workflows" / "api" / "edit.json"
@@ -62,7 +61,7 @@ def show(workflow: dict):
 
 
 def score(edited: np.ndarray, original: np.ndarray) -> dict[str, float]:
-    region = SCENE.masks()[EDITED_OBJECT]
+    region = TWO_SHAPES.masks()[EDITED_OBJECT]
     asked = nearest_colour(edited) == list(PALETTE).index(ASKED_COLOUR)
     error = (edited.astype(np.float64) - original)[~region]
     return {
@@ -84,7 +83,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
     original = np.asarray(Image.open(PICTURE).convert("RGB"))
-    assert np.array_equal(original, SCENE.image()), f"{PICTURE} is not the scene that the demo scores"
+    assert np.array_equal(original, TWO_SHAPES.image()), f"{PICTURE} is not the scene that the demo scores"
     OUTPUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ledits-demo-") as folder, ComfyServer(Path(folder)) as server:
         shutil.copy(PICTURE, Path(folder) / "input")

@@ -15,17 +15,16 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from scripts.host.in_comfy import comfy, execute, load_checkpoint, nodes, pictures_on, run
+from scripts.host.in_comfy import comfy, encode, execute, load_checkpoint, nodes, pictures_on, run, to_image
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from scripts.paths import CHECKOUT
-from scripts.small_model.drawings import Item, Scene
+from scripts.small_model.drawings import TWO_SHAPES
 
 FOLDER = CHECKOUT / "web" / "docs" / "images"
-PHOTO = Scene((Item("red", "circle", 84, 100, 46), Item("blue", "square", 186, 168, 44)), background_seed=7)
 MOST_BYTES = 60_000
 SEED = 3
 PANEL, GAP, STRIP, COLUMNS = 240, 8, 34, 3
@@ -49,7 +48,7 @@ def attentive(resolution: int = 16) -> Any:
 
 
 def photo() -> Tensor:
-    return torch.from_numpy(PHOTO.image()).float()[None] / 255
+    return to_image(TWO_SHAPES.image())
 
 
 @functools.cache
@@ -59,8 +58,7 @@ def latent() -> dict[str, Tensor]:
 
 @functools.cache
 def prompt(text: str) -> Any:
-    clip = checkpoint()[1]
-    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+    return encode(checkpoint()[1], text)
 
 
 def decoded(samples: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scripts.host.in_comfy import comfy, run
+from scripts.host.in_comfy import comfy, run, to_image
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -21,7 +21,7 @@ ROWS = ("photo", "where it changes", "edited")
 
 
 @dataclass(frozen=True)
-class Wish:
+class EditRequest:
     """What is asked of a photo, and where: an object that is there."""
 
     photo: Scene
@@ -43,24 +43,27 @@ CORNER = Scene((Item("blue", "triangle", 88, 88, 46), Item("white", "square", 18
 STRIPES = Scene((Item("white", "circle", 180, 84, 44), Item("red", "square", 84, 176, 44)), 5)
 CLOUDS = Scene((Item("yellow", "circle", 84, 92, 46), Item("purple", "triangle", 180, 170, 48)), 11)
 
-WISHES = (
-    Wish(CORNER, CORNER.items[0], "a blue triangle", "a green triangle", 9.0, 0.91, 40, 0.0, 12),
-    Wish(STRIPES, STRIPES.items[0], "", "a white triangle", 7.0, 0.89, 20, 0.1, 0),
-    Wish(CLOUDS, CLOUDS.items[1], "a purple triangle", "", 3.0, 0.9, 20, 0.1, 0),
+REQUESTS = (
+    EditRequest(CORNER, CORNER.items[0], "a blue triangle", "a green triangle", 9.0, 0.91, 40, 0.0, 12),
+    EditRequest(STRIPES, STRIPES.items[0], "", "a white triangle", 7.0, 0.89, 20, 0.1, 0),
+    EditRequest(CLOUDS, CLOUDS.items[1], "a purple triangle", "", 3.0, 0.9, 20, 0.1, 0),
 )
 
 
-def panels(wish: Wish) -> tuple[Tensor, Tensor, Tensor]:
+def panels(request: EditRequest) -> tuple[Tensor, Tensor, Tensor]:
     """The photo, the mask over the dimmed photo, and the edited photo, [H, W, 3]."""
     model, clip, vae = checkpoint()
-    photo = torch.from_numpy(wish.photo.image()).float()[None] / 255
+    photo = to_image(request.photo.image())
     latent = {"samples": vae.encode(photo)}
-    sigmas = run("LEDITS_Schedule", model=model, steps=wish.steps, skip=wish.skip)[0]
+    sigmas = run("LEDITS_Schedule", model=model, steps=request.steps, skip=request.skip)[0]
     inversion = run("LEDITS_Invert", model=model, latent=latent, sigmas=sigmas, negative=prompt(""))[0]
-    seen = run("LEDITS_ProbeAttention", model=attentive(), latent=latent, clip=clip, text=wish.where.phrase, noise_level=0.35)[0]
+    seen = run("LEDITS_ProbeAttention", model=attentive(), latent=latent, clip=clip, text=request.where.phrase, noise_level=0.35)[0]
     concepts = ()
     # What goes is pushed a third less than what comes.
-    for text, direction, scale in ((wish.remove, "remove", wish.scale * 2 / 3 if wish.add else wish.scale), (wish.add, "add", wish.scale)):
+    for text, direction, scale in (
+        (request.remove, "remove", request.scale * 2 / 3 if request.add else request.scale),
+        (request.add, "add", request.scale),
+    ):
         if text:
             concepts = run(
                 "LEDITS_Concept",
@@ -68,11 +71,11 @@ def panels(wish: Wish) -> tuple[Tensor, Tensor, Tensor]:
                 text=text,
                 direction=direction,
                 scale=scale,
-                threshold=wish.threshold,
+                threshold=request.threshold,
                 mask_mode="attention",
                 warmup=0,
-                cooldown=wish.cooldown,
-                words=f"{wish.where.colour} {wish.where.shape}",
+                cooldown=request.cooldown,
+                words=f"{request.where.colour} {request.where.shape}",
                 attention=seen,
                 concepts=concepts,
             )[0]
@@ -82,14 +85,14 @@ def panels(wish: Wish) -> tuple[Tensor, Tensor, Tensor]:
     return photo[0], over, decoded(edited["samples"])
 
 
-def sheet(wishes: tuple[Wish, ...]) -> Image.Image:
+def sheet(edit_requests: tuple[EditRequest, ...]) -> Image.Image:
     """A column for each edit, with what was asked above it."""
-    made = Image.new("RGB", (MARGIN + len(wishes) * (PANEL + GAP), HEAD + len(ROWS) * (PANEL + GAP)), PAPER)
+    made = Image.new("RGB", (MARGIN + len(edit_requests) * (PANEL + GAP), HEAD + len(ROWS) * (PANEL + GAP)), PAPER)
     pen = ImageDraw.Draw(made)
-    for column, wish in enumerate(wishes):
+    for column, request in enumerate(edit_requests):
         left = MARGIN + column * (PANEL + GAP)
-        pen.multiline_text((left + PANEL / 2, HEAD / 2), wish.asked, INK, ImageFont.load_default(19), "mm", align="center")
-        for row, picture in enumerate(panels(wish)):
+        pen.multiline_text((left + PANEL / 2, HEAD / 2), request.asked, INK, ImageFont.load_default(19), "mm", align="center")
+        for row, picture in enumerate(panels(request)):
             pixels = Image.fromarray((picture.clamp(0, 1) * 255).round().byte().numpy())
             made.paste(pixels.resize((PANEL, PANEL), Image.Resampling.LANCZOS), (left, HEAD + row * (PANEL + GAP)))
     for row, name in enumerate(ROWS):
@@ -103,7 +106,7 @@ def sheet(wishes: tuple[Wish, ...]) -> Image.Image:
 def main() -> None:
     comfy.utils.PROGRESS_BAR_ENABLED = False
     PLACE.parent.mkdir(parents=True, exist_ok=True)
-    sheet(WISHES).save(PLACE, quality=88, optimize=True)
+    sheet(REQUESTS).save(PLACE, quality=88, optimize=True)
     print(f"{PLACE} {PLACE.stat().st_size / 1000:.0f} kB")
 
 

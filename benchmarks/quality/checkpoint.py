@@ -28,9 +28,8 @@ def loaded() -> tuple[Any, Any, Any]:
 @functools.lru_cache(maxsize=256)
 def encoded(text: str) -> list[list[Any]]:
     """A prompt's CONDITIONING."""
-    clip = loaded()[1]
     with torch.inference_mode():
-        return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+        return in_comfy.encode(loaded()[1], text)
 
 
 def latent_of(edit: Edit) -> dict[str, Tensor]:
@@ -40,7 +39,7 @@ def latent_of(edit: Edit) -> dict[str, Tensor]:
 
 @functools.lru_cache(maxsize=64)
 def _samples(scene: Scene) -> Tensor:
-    photo = torch.from_numpy(scene.image()).float()[None] / 255
+    photo = in_comfy.to_image(scene.image())
     with torch.inference_mode():
         return loaded()[2].encode(photo)
 

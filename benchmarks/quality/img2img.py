@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .checkpoint import encoded, latent_of, loaded
 from .edits import Edit
-from .methods import Result
+from .result import Result
 from .settings import SEED, Setting
 
 CFG = 4.0

@@ -4,34 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from torch import Tensor
-
 from .edits import Edit
+from .result import Result
 from .settings import Setting
 
 OURS, TRUE_MASK, SHIPPED, REPAIRED, IMG2IMG = METHODS = ("ours", "ours_true_mask", "diffusers_as_shipped", "diffusers_repaired", "img2img")
-
-
-@dataclass
-class Result:
-    """What a method made of one edit.
-
-    Attributes:
-        samples: [1, C, h, w] the edited latent.
-        masks: by mask mode, the cells that each concept may change in each active step, [steps, concepts, h, w] bool. All of them
-            are cut at the states that the edit passed through, whichever of them it used.
-        grid: rows and columns of the attention maps.
-        replay_error: largest difference between the latent and its replay without any edit; None where it was not asked for, or
-            the method has no replay.
-    """
-
-    samples: Tensor
-    masks: dict[str, Tensor] = field(default_factory=dict)
-    grid: tuple[int, int] = (0, 0)
-    replay_error: float | None = None
 
 
 class Method(Protocol):

@@ -20,8 +20,8 @@ from scripts.small_model.drawings import SIZE, Item, coverage
 from .checkpoint import encoded, latent_of, loaded
 from .cut import cut, stacked
 from .edits import Edit
-from .methods import Result
-from .settings import SEED, Setting, naming, wishes
+from .result import Result
+from .settings import SEED, Setting, edit_requests, naming
 
 KEPT_AROUND = 1.5
 """What is kept of the picture for an object, as a multiple of its size."""
@@ -49,7 +49,7 @@ def _edited(edit: Edit, setting: Setting) -> tuple[Tensor, dict[str, Tensor]]:
     """The edited latent, and the masks on the way to it."""
     with _watched() as seen:
         samples = _edit_node(edit, setting, _concepts(edit, setting, setting.mask_mode))
-    return samples, stacked(seen, len(wishes(edit, setting)))
+    return samples, stacked(seen, len(edit_requests(edit, setting)))
 
 
 @contextlib.contextmanager
@@ -76,21 +76,21 @@ def _edit_node(edit: Edit, setting: Setting, concepts: tuple) -> Tensor:
 
 def _concepts(edit: Edit, setting: Setting, mode: str, true_mask: bool = False) -> tuple:
     concepts: tuple = ()
-    for wish in wishes(edit, setting):
-        where, words = {}, wish.words
+    for request in edit_requests(edit, setting):
+        where, words = {}, request.words
         if true_mask:
-            where = {"mask": torch.from_numpy(wish.change.region).float()[None]}
-        elif setting.look and wish.change.before is not None:
-            where, words = {"attention": _seen(edit, wish.change.before, setting)}, naming(wish.change.before)
+            where = {"mask": torch.from_numpy(request.change.region).float()[None]}
+        elif setting.look and request.change.before is not None:
+            where, words = {"attention": _seen(edit, request.change.before, setting)}, naming(request.change.before)
         elif setting.look:
             where = {"mask": _beside(edit, setting)}
         concepts = in_comfy.run(
             "LEDITS_Concept",
             clip=loaded()[1],
-            text=wish.text,
-            direction="add" if wish.add else "remove",
-            scale=wish.scale,
-            threshold=wish.threshold,
+            text=request.text,
+            direction="add" if request.add else "remove",
+            scale=request.scale,
+            threshold=request.threshold,
             mask_mode=mode,
             warmup=setting.warmup,
             cooldown=setting.cooldown,

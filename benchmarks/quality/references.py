@@ -5,26 +5,24 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from scripts.host import in_comfy
 
-import comfy.sd1_clip
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel
 
-from benchmarks.reference.pipeline import AsShipped, Repaired, reference_pipeline
+from benchmarks.reference.pipeline import AsShipped, Repaired, clip_tokenizer, reference_pipeline
 from benchmarks.reference.unet import diffusers_unet, to_diffusers
 from scripts.small_model.comfyui_node import TEXT_MODEL, UNET
 
 from .checkpoint import latent_of, loaded
 from .cut import cut, stacked
 from .edits import Edit
-from .methods import Result
-from .settings import SEED, Setting, wishes
+from .result import Result
+from .settings import SEED, Setting, edit_requests
 
 UNET_PREFIX, TEXT_PREFIX = "model.diffusion_model.", "cond_stage_model.transformer.text_model."
 
@@ -90,21 +88,21 @@ class Reference:
             model = loaded()[0]
             sigmas = in_comfy.run("LEDITS_Schedule", model=model, steps=steps, skip=skip)[0]
             levels = [int(t) for t in model.get_model_object("model_sampling").timestep(sigmas[:-1])]
-        return reference_pipeline(self._kind, unet(), text_encoder(), tokenizer(), "v_prediction", levels)
+        return reference_pipeline(self._kind, unet(), text_encoder(), clip_tokenizer(), "v_prediction", levels)
 
 
 def _edited(pipeline: Any, edit: Edit, setting: Setting) -> tuple[Tensor, dict[str, Tensor]]:
     """The edited latent, and the masks on the way to it."""
-    asked = wishes(edit, setting)
+    asked = edit_requests(edit, setting)
     predictions: list[Tensor] = []
     pipeline.smoothed = []
     watch = pipeline.unet.register_forward_hook(lambda network, inputs, output: predictions.append(output.sample))
     try:
         samples = pipeline.edit_latents(
-            [wish.text for wish in asked],
-            [not wish.add for wish in asked],
-            [wish.scale for wish in asked],
-            [wish.threshold for wish in asked],
+            [request.text for request in asked],
+            [not request.add for request in asked],
+            [request.scale for request in asked],
+            [request.threshold for request in asked],
             [setting.warmup] * len(asked),
             [setting.cooldown] * len(asked) if setting.cooldown else None,
             mask_mode=setting.mask_mode,
@@ -114,9 +112,9 @@ def _edited(pipeline: Any, edit: Edit, setting: Setting) -> tuple[Tensor, dict[s
     maps, seen = iter(pipeline.smoothed), []
     for step in setting.active_steps:
         empty, *concepts = predictions[step].split(1)
-        for wish, concept in zip(asked, concepts, strict=True):
+        for request, concept in zip(asked, concepts, strict=True):
             smoothed = next(maps, None)
-            found = cut(concept - empty, None if smoothed is None else smoothed[:, 0], wish.threshold, 0)
+            found = cut(concept - empty, None if smoothed is None else smoothed[:, 0], request.threshold, 0)
             if "attention" in found and int(pipeline.inversion_steps[step]) > pipeline.first_intersection:
                 found["intersect"] = found["attention"]
             seen.append(found)
@@ -144,11 +142,6 @@ def text_encoder() -> CLIPTextModel:
     names = {name.removeprefix("text_model."): name for name in model.state_dict()}
     model.load_state_dict({names[name]: value for name, value in _weights(TEXT_PREFIX).items()})
     return model.eval()
-
-
-@functools.cache
-def tokenizer() -> CLIPTokenizer:
-    return CLIPTokenizer.from_pretrained(str(Path(comfy.sd1_clip.__file__).with_name("sd1_tokenizer")), model_max_length=77)
 
 
 def _weights(prefix: str) -> dict[str, Tensor]:

@@ -56,7 +56,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Wish:
+class EditRequest:
     """One concept of an edit.
 
     Attributes:
@@ -72,14 +72,14 @@ class Wish:
     threshold: float
 
 
-def wishes(edit: Edit, setting: Setting) -> list[Wish]:
+def edit_requests(edit: Edit, setting: Setting) -> list[EditRequest]:
     """What is removed and what is added, change by change."""
     found = []
     for change in edit.changes:
         threshold = min(max(1 - setting.area * float(change.region.mean()), 0.0), 1.0)
         for item, add, scale in ((change.before, False, setting.remove_scale), (change.after, True, setting.scale)):
             if item is not None and scale:
-                found.append(Wish(change, item.phrase, naming(item), add, scale, threshold))
+                found.append(EditRequest(change, item.phrase, naming(item), add, scale, threshold))
     return found
 
 

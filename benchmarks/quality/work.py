@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .edits import Edit
-from .methods import Result
-from .settings import Setting, wishes
+from .result import Result
+from .settings import Setting, edit_requests
 from .store import Entry, Place
 
 PROCESSES = 2
@@ -91,7 +91,10 @@ def _overlaps(job: Job, result: Result) -> dict[str, tuple[float, float]]:
     found = {}
     for mode, masks in result.masks.items():
         grid = result.grid if mode == "attention" else tuple(masks.shape[-2:])
-        each = [overlap(masks[:, number].numpy(), wish.change.region, grid) for number, wish in enumerate(wishes(job.edit, job.setting))]
+        each = [
+            overlap(masks[:, number].numpy(), request.change.region, grid)
+            for number, request in enumerate(edit_requests(job.edit, job.setting))
+        ]
         found[mode] = tuple(float(value) for value in np.mean(each, 0))
     return found
 

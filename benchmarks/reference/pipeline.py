@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, LEditsPPPipelineStableDiffusion, UNet2DConditionModel
 from diffusers.pipelines.ledits_pp.pipeline_leditspp_stable_diffusion import LeditsAttentionStore
 from torch import Tensor
+from transformers import CLIPTokenizer
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
@@ -110,7 +114,7 @@ class StoreByPicture(LeditsAttentionStore):
 
 
 class FixedLevels(DPMSolverMultistepScheduler):
-    """Visits the timesteps that it is given; `set_timesteps` takes no other wish."""
+    """Visits the timesteps that it is given; `set_timesteps` takes no other."""
 
     levels: list[int]
 
@@ -143,3 +147,9 @@ def reference_pipeline(
     pipeline = kind(vae, text_encoder, tokenizer, unet, scheduler, None, None, requires_safety_checker=False)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+@functools.cache
+def clip_tokenizer() -> CLIPTokenizer:
+    """CLIP's tokenizer, from the files that ComfyUI brings."""
+    return CLIPTokenizer.from_pretrained(str(Path(os.environ["COMFYUI_PATH"]) / "comfy" / "sd1_tokenizer"), model_max_length=77)

@@ -1,10 +1,8 @@
-"""From measurements to figures: benchmarks/results/speed.json, the table, what was to be reached, and the plot."""
+"""From measurements to figures: benchmarks/results/speed.json, the table, and what was to be reached."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from .plan import Plan
@@ -13,22 +11,6 @@ DEFAULT_STEPS, DEFAULT_WARMUP = 50, 2
 """Of the pack's nodes; diffusers' pipeline is asked for the same."""
 
 LARGE = ("2048", "1024")
-
-
-def write(found: dict[str, Any], plan: Plan, folder: Path) -> list[Path]:
-    """Writes all of it into the folder and prints table and targets."""
-    from . import plot
-
-    result = figures(found, plan)
-    tables = [*(table(name, one) for name, one in _timed(result)), *([size_table(result)] if by_size(result) else []), memory_table(result)]
-    text = "\n\n".join([*tables, "\n".join(verdicts(result))])
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"speed.{kind}" for kind in ("json", "md", "png")]
-    paths[0].write_text(json.dumps(result, indent=1) + "\n")
-    paths[1].write_text(text + "\n")
-    plot.draw(result, paths[2])
-    print(text)
-    return paths
 
 
 def figures(found: dict[str, Any], plan: Plan) -> dict[str, Any]:
@@ -89,7 +71,7 @@ def _memory(memory: dict[str, Any]) -> dict[str, Any]:
     return {f"{who}_mb": most(one) for who, one in memory.items()}
 
 
-def _timed(result: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def timed(result: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [(name, one) for name, one in result["networks"].items() if "rows" in one]
 
 
@@ -130,7 +112,7 @@ def table(name: str, one: dict[str, Any]) -> str:
 def by_size(result: dict[str, Any]) -> dict[str, dict[int, dict[str, Any]]]:
     """Of each network that was measured on pictures of several sides, in pixels, what was found on each."""
     found: dict[str, dict[int, dict[str, Any]]] = {}
-    for name, one in _timed(result):
+    for name, one in timed(result):
         network, _, side = name.rpartition(" ")
         if side.isdigit():
             found.setdefault(network, {})[int(side)] = one
@@ -167,7 +149,7 @@ def memory_table(result: dict[str, Any]) -> str:
 def verdicts(result: dict[str, Any]) -> list[str]:
     """What was to be reached, with the figures, and whether it was."""
     found: list[tuple[str, bool]] = []
-    for name, one in _timed(result):
+    for name, one in timed(result):
         most, edit = (1.15 if name.startswith("small") else 1.02), one["rows"]["edit_1"]
         found.append((f"{name}: overhead over the bare calls {edit['overhead']:.3f}, at most {most}", edit["overhead"] <= most))
         if not name.startswith("small"):

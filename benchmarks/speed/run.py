@@ -103,14 +103,14 @@ def networks(plan: Plan, parts: Parts, device: str) -> dict[str, Any]:
         found[times.subject] = parts.get(
             f"times {times.subject}", lambda times=times, wanted=wanted: measured(device, "times", times.subject, wanted=wanted)
         )
-    for wish in plan.memory:
-        if device == "cpu" and free_gb() < wish.needs_gb:
-            print(f"memory {wish.subject}: left out, it needs {wish.needs_gb:.0f} GB and {free_gb():.0f} are free", flush=True)
+    for request in plan.memory:
+        if device == "cpu" and free_gb() < request.needs_gb:
+            print(f"memory {request.subject}: left out, it needs {request.needs_gb:.0f} GB and {free_gb():.0f} are free", flush=True)
             continue
-        name = wish.subject
+        name = request.subject
         memory = {
             who: parts.get(f"memory {name} {who}", lambda name=name, who=who: measured(device, "memory", name, who, threads=cores))
-            for who in wish.who
+            for who in request.who
         }
         found.setdefault(name, {})["memory"] = memory
     return found
@@ -142,9 +142,29 @@ def main() -> None:
     found["networks"] = networks(plan, parts, "cpu")
     if not arguments.quick and has_card():
         found["card"] = networks(CARD, parts, "cuda")
-    paths = report.write(found, plan, FOLDER if arguments.quick else RESULTS)
+    paths = write(found, plan, FOLDER if arguments.quick else RESULTS)
     print(f"all in all {(time.monotonic() - started) / 60:.1f} min", *(path.relative_to(CHECKOUT) for path in paths), sep="\n")
     shutil.rmtree(parts.folder)
+
+
+def write(found: dict[str, Any], plan: Plan, folder: Path) -> list[Path]:
+    """Writes all of it into the folder and prints table and targets."""
+    from benchmarks.speed import plot  # matplotlib takes seconds
+
+    result = report.figures(found, plan)
+    tables = [
+        *(report.table(name, one) for name, one in report.timed(result)),
+        *([report.size_table(result)] if report.by_size(result) else []),
+        report.memory_table(result),
+    ]
+    text = "\n\n".join([*tables, "\n".join(report.verdicts(result))])
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"speed.{kind}" for kind in ("json", "md", "png")]
+    paths[0].write_text(json.dumps(result, indent=1) + "\n")
+    paths[1].write_text(text + "\n")
+    plot.draw(result, paths[2])
+    print(text)
+    return paths
 
 
 if __name__ == "__main__":

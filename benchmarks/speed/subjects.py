@@ -9,7 +9,6 @@ import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from scripts.host import in_comfy
@@ -24,9 +23,9 @@ from comfy.model_patcher import ModelPatcher
 from comfy.supported_models_base import BASE
 from diffusers import DPMSolverMultistepScheduler, LEditsPPPipelineStableDiffusionXL
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from benchmarks.reference.pipeline import BETAS, AsShipped, reference_pipeline
+from benchmarks.reference.pipeline import BETAS, AsShipped, clip_tokenizer, reference_pipeline
 from benchmarks.reference.unet import diffusers_unet, to_diffusers
 
 comfy.utils.PROGRESS_BAR_ENABLED = False
@@ -82,7 +81,7 @@ class Subject:
 
     def encode(self, text: str) -> Any:
         with torch.inference_mode():
-            return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
+            return in_comfy.encode(self.clip, text)
 
 
 class NoPictures:
@@ -104,11 +103,11 @@ class OnLatentsXL(LEditsPPPipelineStableDiffusionXL):
 
 
 def small(size: int) -> Subject:
-    from benchmarks.quality.references import text_encoder, tokenizer, unet
+    from benchmarks.quality.references import text_encoder, unet
 
     model, clip, _ = in_comfy.load_checkpoint()
     return Subject(
-        model, clip, _noise(size), lambda: _ready(reference_pipeline(AsShipped, unet(), text_encoder(), tokenizer(), "v_prediction"))
+        model, clip, _noise(size), lambda: _ready(reference_pipeline(AsShipped, unet(), text_encoder(), clip_tokenizer(), "v_prediction"))
     )
 
 
@@ -117,7 +116,7 @@ def sd15(size: int, dtype: torch.dtype = torch.float32) -> Subject:
 
     def pipeline() -> Any:
         encoder = CLIPTextModel(_text_config(768)).eval().to(dtype)
-        return _ready(reference_pipeline(AsShipped, _twin(model, SD15), encoder, _tokenizer()))
+        return _ready(reference_pipeline(AsShipped, _twin(model, SD15), encoder, clip_tokenizer()))
 
     return Subject(model, text_encoder(config, {"l": 768}), _noise(size), pipeline)
 
@@ -127,9 +126,9 @@ def sdxl(size: int, dtype: torch.dtype = torch.float32) -> Subject:
 
     def pipeline() -> Any:
         encoders = CLIPTextModel(_text_config(768)), CLIPTextModelWithProjection(_text_config(1280))
-        stand_in = reference_pipeline(AsShipped, _twin(model, SDXL), encoders[0], _tokenizer()).vae
+        stand_in = reference_pipeline(AsShipped, _twin(model, SDXL), encoders[0], clip_tokenizer()).vae
         scheduler = DPMSolverMultistepScheduler(**BETAS, algorithm_type="sde-dpmsolver++", solver_order=2, steps_offset=1)
-        parts = (stand_in, *(encoder.eval() for encoder in encoders), _tokenizer(), _tokenizer(), _twin(model, SDXL), scheduler)
+        parts = (stand_in, *(encoder.eval() for encoder in encoders), clip_tokenizer(), clip_tokenizer(), _twin(model, SDXL), scheduler)
         made = OnLatentsXL(*parts)
         made.set_progress_bar_config(disable=True)
         return _ready(made.to(dtype))
@@ -193,7 +192,3 @@ def _noise(size: int) -> dict[str, Tensor]:
 def _text_config(width: int) -> CLIPTextConfig:
     ends = {"bos_token_id": 49406, "eos_token_id": 49407}
     return CLIPTextConfig(num_hidden_layers=3, hidden_size=width, projection_dim=width, num_attention_heads=4, intermediate_size=64, **ends)
-
-
-def _tokenizer() -> CLIPTokenizer:
-    return CLIPTokenizer.from_pretrained(str(Path(comfy.sd1_clip.__file__).with_name("sd1_tokenizer")), model_max_length=77)

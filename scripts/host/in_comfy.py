@@ -74,3 +74,13 @@ def load_checkpoint(path: Path = CHECKPOINT, dtype: torch.dtype | None = None) -
     """MODEL, CLIP and VAE, as CheckpointLoaderSimple gives them; `dtype` is that of the UNet's weights."""
     options = {} if dtype is None else {"dtype": dtype}
     return comfy.sd.load_checkpoint_guess_config(str(path), output_vae=True, output_clip=True, model_options=options)[:3]
+
+
+def encode(clip: Any, text: str) -> Any:
+    """A prompt's CONDITIONING, as CLIPTextEncode makes it."""
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+
+
+def to_image(pixels: np.ndarray) -> torch.Tensor:
+    """A picture [H, W, 3] of bytes as an IMAGE."""
+    return torch.from_numpy(pixels).float()[None] / 255

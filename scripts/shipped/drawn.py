@@ -8,11 +8,10 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from scripts.demo import SCENE
-from scripts.small_model.drawings import PALETTE, Item, Scene, background, outline
+from scripts.small_model.drawings import PALETTE, TWO_SHAPES, Item, Scene, background, outline
 
 SCENES = {
-    "two_shapes": SCENE,
+    "two_shapes": TWO_SHAPES,
     "circle_and_triangle": Scene((Item("red", "circle", 176, 168, 46), Item("purple", "triangle", 76, 84, 44)), background_seed=5),
     "circle_and_square": Scene((Item("red", "circle", 78, 176, 48), Item("white", "square", 182, 84, 40)), background_seed=23),
 }

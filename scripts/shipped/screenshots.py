@@ -21,7 +21,6 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from scripts.paths import CHECKOUT
-from scripts.shipped.blueprint import RECOLOUR, add_from_search, use
 from scripts.shipped.canvas import WORKFLOWS, opened
 from scripts.shipped.graphs import CHECKPOINT
 from scripts.shipped.graphs import WORKFLOWS as GRAPHS
@@ -114,28 +113,7 @@ def help_panel(page: FrontEnd) -> None:
     page.close_panel()
 
 
-def chinese(page: FrontEnd) -> None:
-    """The simple graph on a Chinese page."""
-    page.speak("zh")
-    try:
-        open_workflow(page, "edit")
-        run(page)
-        fill(page, LOADER, ADD)
-        keep(page, "chinese")
-    finally:
-        page.speak("en")
-
-
-def subgraph(page: FrontEnd) -> None:
-    """The blueprint's node at work between a checkpoint, a photo and a Save node."""
-    add_from_search(page)
-    use(page, RECOLOUR)
-    fill(page, *page.nodes())
-    run(page)
-    keep(page, "subgraph", fill(page, *page.nodes()))
-
-
-SCENES: dict[str, Callable[[FrontEnd], None]] = {"first-edit": first_edit, "help": help_panel, "chinese": chinese, "subgraph": subgraph}
+SCENES: dict[str, Callable[[FrontEnd], None]] = {"first-edit": first_edit, "help": help_panel}
 
 
 def forget(page: FrontEnd) -> None:

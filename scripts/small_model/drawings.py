@@ -148,3 +148,7 @@ def _texture(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarr
         return strength * along
     across = np.sin(2 * np.pi * waves * (np.cos(turn) * y - np.sin(turn) * x) + phase[1])
     return strength * along * across
+
+
+TWO_SHAPES = Scene((Item("red", "circle", 84, 100, 46), Item("blue", "square", 186, 168, 44)), background_seed=7)
+"""What workflows/two_shapes.png shows: the example of the demo, the tests and the benchmarks."""

@@ -11,7 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
-from scripts.host.in_comfy import load_checkpoint
+from scripts.host.in_comfy import load_checkpoint, to_image
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ def autoencoder_psnr(vae, count: int) -> tuple[float, float]:
     """Mean and lowest PSNR in dB over unseen pictures of one and two objects."""
     values = []
     for index in range(count):
-        picture = torch.from_numpy(unseen_scene(index, 1 + index % 2).image()).float()[None] / 255
+        picture = to_image(unseen_scene(index, 1 + index % 2).image())
         values.append(-10 * (vae.decode(vae.encode(picture)) - picture).square().mean().log10().item())
     return float(np.mean(values)), min(values)
 

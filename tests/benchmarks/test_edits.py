@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.edits import KINDS, SCORED, SIDES, TUNING, make_edit, make_edits
-from benchmarks.quality.settings import Setting, load, wishes
+from benchmarks.quality.settings import Setting, edit_requests, load
 from scripts.small_model.drawings import SHAPES, coverage
 from scripts.small_model.measure import SEED as MEASURED
 from scripts.small_model.train import PICTURES, training_scene
@@ -89,21 +89,21 @@ def test_added_objects_stand_on_an_empty_half(edits):
 
 def test_thresholds_come_from_the_regions_size(edits):
     for edit in edits[:20]:
-        for wish in wishes(edit, Setting(area=1.0)):
-            assert wish.threshold == pytest.approx(1 - wish.change.region.mean())
-        for wish in wishes(edit, Setting(area=1.5)):
-            assert wish.threshold == pytest.approx(max(0, 1 - 1.5 * wish.change.region.mean()))
+        for request in edit_requests(edit, Setting(area=1.0)):
+            assert request.threshold == pytest.approx(1 - request.change.region.mean())
+        for request in edit_requests(edit, Setting(area=1.5)):
+            assert request.threshold == pytest.approx(max(0, 1 - 1.5 * request.change.region.mean()))
 
 
 def test_wishes_remove_the_old_and_add_the_new():
     edit = make_edit(SCORED, "two", 0)
-    asked = wishes(edit, Setting())
-    assert [wish.add for wish in asked] == [False, True, False, True]
-    assert [wish.text for wish in asked] == [item.phrase for change in edit.changes for item in (change.before, change.after)]
-    assert all(set(wish.words.split()) < set(wish.text.split()) for wish in asked)
-    assert [wish.add for wish in wishes(edit, Setting(remove_scale=0))] == [True, True]
-    assert [wish.add for wish in wishes(make_edit(SCORED, "remove", 0), Setting())] == [False]
-    assert [wish.add for wish in wishes(make_edit(SCORED, "add", 0), Setting())] == [True]
+    asked = edit_requests(edit, Setting())
+    assert [request.add for request in asked] == [False, True, False, True]
+    assert [request.text for request in asked] == [item.phrase for change in edit.changes for item in (change.before, change.after)]
+    assert all(set(request.words.split()) < set(request.text.split()) for request in asked)
+    assert [request.add for request in edit_requests(edit, Setting(remove_scale=0))] == [True, True]
+    assert [request.add for request in edit_requests(make_edit(SCORED, "remove", 0), Setting())] == [False]
+    assert [request.add for request in edit_requests(make_edit(SCORED, "add", 0), Setting())] == [True]
 
 
 def test_a_setting_is_written_down_for_every_kind():

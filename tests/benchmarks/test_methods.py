@@ -13,7 +13,7 @@ from benchmarks.quality.edits import TUNING, make_edit
 from benchmarks.quality.methods import IMG2IMG, METHODS, OURS, REPAIRED, SHIPPED, TRUE_MASK, method
 from benchmarks.quality.references import Reference
 from benchmarks.quality.scores import iou
-from benchmarks.quality.settings import MASK_MODES, Setting, wishes
+from benchmarks.quality.settings import MASK_MODES, Setting, edit_requests
 from benchmarks.quality.store import Entry, Place
 from benchmarks.quality.work import Job, make
 from scripts.small_model.drawings import coverage
@@ -35,7 +35,7 @@ def test_a_method_changes_the_picture(name):
 @pytest.mark.parametrize("name", [OURS, SHIPPED, REPAIRED])
 def test_masks_of_every_mode_and_step(name, mode):
     result = method(name)(EDIT, replace(SETTING, mask_mode=mode), full=True)
-    asked = wishes(EDIT, SETTING)
+    asked = edit_requests(EDIT, SETTING)
     assert set(result.masks) == set(MASK_MODES)
     for masks in result.masks.values():
         assert masks.shape == (len(SETTING.active_steps), len(asked), 32, 32)

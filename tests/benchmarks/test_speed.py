@@ -7,7 +7,7 @@ import pytest
 from benchmarks.speed import report
 from benchmarks.speed.jobs import TEXTS, Bare, Diffusers, Ours
 from benchmarks.speed.plan import CARD, FULL, QUICK, Plan, Times
-from benchmarks.speed.run import Parts
+from benchmarks.speed.run import Parts, write
 from benchmarks.speed.subjects import SUBJECTS
 
 
@@ -115,7 +115,7 @@ def test_pictures_of_several_sizes_are_compared(measured):
 
 def test_everything_is_written(measured, tmp_path):
     measured["networks"]["SD 1.5 256"]["rows"] |= {f"edit_{count}": row(5.0 * count, 4.0, 15.0, 3, 5) for count in (2, 4, 8)}
-    paths = report.write(measured, PLAN, tmp_path)
+    paths = write(measured, PLAN, tmp_path)
     assert sorted(path.name for path in paths) == ["speed.json", "speed.md", "speed.png"]
     assert "more than 14000, fails" in paths[1].read_text()
     assert json.loads(paths[0].read_text())["edit_8"]["ours_s"] == 40.0

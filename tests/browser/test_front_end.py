@@ -13,9 +13,9 @@ from PIL import Image
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 
-from scripts.demo import SCENE, score
+from scripts.demo import score
 from scripts.paths import CHECKOUT
-from scripts.small_model.drawings import PALETTE
+from scripts.small_model.drawings import PALETTE, TWO_SHAPES
 from scripts.small_model.see import nearest_colour
 
 WORKFLOWS = sorted((CHECKOUT / "workflows").glob("*.json"))
@@ -89,7 +89,7 @@ def test_the_run_button_gives_the_edited_picture_on_the_canvas(page: FrontEnd):
     address = page.wait(lambda: page.js(picture, saved), 120, "a picture on the Save node")
     with urlopen(address) as answer:
         edited = np.asarray(Image.open(io.BytesIO(answer.read())).convert("RGB"))
-    assert score(edited, SCENE.image())["inside_target_share"] > 0.8
+    assert score(edited, TWO_SHAPES.image())["inside_target_share"] > 0.8
     page.show_all()
     page.screenshot("run")
     page.show(saved, left=400, top=200)

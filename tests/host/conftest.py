@@ -1,11 +1,12 @@
+import functools
+
+from scripts.host import in_comfy
 from scripts.host.in_comfy import load_checkpoint, run
 
 import pytest
 import torch
 
-from scripts.small_model.drawings import Item, Scene
-
-SCENE = Scene((Item("red", "circle", 84, 100, 46), Item("blue", "square", 186, 168, 44)), background_seed=7)
+from scripts.small_model.drawings import TWO_SHAPES
 
 
 @pytest.fixture(scope="session")
@@ -30,17 +31,17 @@ def vae(checkpoint):
 
 @pytest.fixture(scope="session")
 def encode(clip):
-    return lambda text: clip.encode_from_tokens_scheduled(clip.tokenize(text))
+    return functools.partial(in_comfy.encode, clip)
 
 
 @pytest.fixture(scope="session")
 def scene():
-    return SCENE
+    return TWO_SHAPES
 
 
 @pytest.fixture(scope="session")
 def photo():
-    return torch.from_numpy(SCENE.image()).float()[None] / 255
+    return in_comfy.to_image(TWO_SHAPES.image())
 
 
 @pytest.fixture(scope="session")

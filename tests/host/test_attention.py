@@ -5,13 +5,11 @@ from scripts.host.in_comfy import nodes, run
 import pytest
 import torch
 
+from support import stock_nodes
+
 
 def sample(model, encode, positive="a red circle and a blue square", negative="a green square", cfg=4.0, seed=1, steps=4):
-    import nodes
-
-    empty = {"samples": torch.zeros(1, 4, 32, 32)}
-    with torch.inference_mode():
-        return nodes.common_ksampler(model, seed, steps, cfg, "euler", "normal", encode(positive), encode(negative), empty)[0]
+    return stock_nodes.sample(model, encode(positive), encode(negative), seed=seed, steps=steps, cfg=cfg)
 
 
 def test_capture_changes_no_bit_of_a_plain_ksampler(model, encode):

@@ -1,5 +1,4 @@
 from functools import partial
-from pathlib import Path
 
 from scripts.host import in_comfy
 from scripts.host.networks import SD15_SHAPE, family, patcher, randomise
@@ -8,7 +7,7 @@ import pytest
 import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
 
-from benchmarks.reference.pipeline import Repaired, reference_pipeline
+from benchmarks.reference.pipeline import Repaired, clip_tokenizer, reference_pipeline
 from benchmarks.reference.unet import diffusers_unet, to_comfyui
 from support.levels import LEVELS
 
@@ -42,10 +41,7 @@ def text_encoder():
 
 @pytest.fixture(scope="session")
 def tokenizer():
-    import comfy.sd1_clip
-    from transformers import CLIPTokenizer
-
-    return CLIPTokenizer.from_pretrained(str(Path(comfy.sd1_clip.__file__).with_name("sd1_tokenizer")), model_max_length=77)
+    return clip_tokenizer()
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +74,7 @@ def clip(text_encoder):
 
 @pytest.fixture(scope="session")
 def encode(clip):
-    return lambda text: clip.encode_from_tokens_scheduled(clip.tokenize(text))
+    return partial(in_comfy.encode, clip)
 
 
 @pytest.fixture(scope="session")

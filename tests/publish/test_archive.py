@@ -10,8 +10,9 @@ from scripts.host.in_comfy import nodes
 import numpy as np
 from PIL import Image
 
-from scripts.demo import SCENE, score
+from scripts.demo import score
 from scripts.paths import CHECKOUT
+from scripts.small_model.drawings import TWO_SHAPES
 
 LARGEST = 3_000_000
 NEEDED = {"__init__.py", "pyproject.toml", "LICENSE", "README.md", "requirements.txt"}
@@ -49,4 +50,4 @@ def test_unpacked_it_runs_the_simple_workflow(published):
     saved = next(number for number, node in workflow.items() if node["class_type"] == "SaveImage")
     result = published.run(workflow)["outputs"][saved]["images"][0]
     edited = np.asarray(Image.open(io.BytesIO(published.file(result))).convert("RGB"))
-    assert score(edited, SCENE.image())["inside_target_share"] > 0.8
+    assert score(edited, TWO_SHAPES.image())["inside_target_share"] > 0.8

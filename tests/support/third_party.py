@@ -51,7 +51,7 @@ def image_prompt(model: ModelPatcher, seed: int = 0, of_block: bool = False) -> 
         elif isinstance(slots[own], ImagePrompt):
             slots[own].seeds.append(seed)
         else:
-            raise RuntimeError(f"a stranger sits in {own}")
+            raise RuntimeError(f"another pack sits in {own}")
     return model
 
 
@@ -148,7 +148,7 @@ def row_adder(prepend: bool, numbered: bool, identified: bool) -> Callable[[Mode
             if numbered:
                 options["cond_or_uncond"] = join(2, options["cond_or_uncond"])
             if identified:
-                options["uuids"] = join("stranger", options["uuids"])
+                options["uuids"] = join("third party", options["uuids"])
             text = conditioning[0][0].expand(rows, -1, -1)
             text = text.repeat(1, c["c_crossattn"].shape[1] // text.shape[1], 1)
             changed = {"c_crossattn": torch.cat(join(text, [c["c_crossattn"]])), "transformer_options": options}

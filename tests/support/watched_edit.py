@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from scripts.host import in_comfy
-from scripts.host.in_comfy import load_checkpoint, run
+from scripts.host.in_comfy import encode, load_checkpoint, run
 
 import torch
 
@@ -67,7 +67,7 @@ def _is_code(value: Any) -> bool:
 def use_every_node(folder: Path) -> None:
     model, clip, vae = load_checkpoint()
     latent = {"samples": vae.encode(torch.rand(1, 128, 128, 3, generator=torch.Generator().manual_seed(0)))}
-    neutral = clip.encode_from_tokens_scheduled(clip.tokenize(""))
+    neutral = encode(clip, "")
     patched, store = run("LEDITS_AttentionStore", model=model)
     sigmas = run("LEDITS_Schedule", model=patched, steps=3)[0]
     inversion = run("LEDITS_Invert", model=patched, latent=latent, sigmas=sigmas, negative=neutral)[0]

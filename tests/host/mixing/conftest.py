@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from scripts.host.in_comfy import encode as encode_with
 from scripts.host.in_comfy import run
 
 import pytest
@@ -70,7 +71,7 @@ def edit() -> Callable[..., Edited]:
 
 
 @pytest.fixture(scope="session")
-def photo_comes_back(edit, clip) -> Callable[..., None]:
+def assert_photo_returns(edit, clip) -> Callable[..., None]:
     """Asserts that an inversion replays exactly, without a call and with every prediction made anew beside a concept that may go nowhere.
 
     `exact` is how far a cell may be off where the network is called again, beside other rows than while inverting.
@@ -105,7 +106,7 @@ def unchanged() -> Callable[..., contextlib.AbstractContextManager[None]]:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class MixingResult:
     """A mix that held.
 
     Attributes:
@@ -152,7 +153,7 @@ def predictions() -> Callable[..., Tensor]:
 
 
 @pytest.fixture(scope="session")
-def holds(invert, edit, photo_comes_back, unchanged, predictions) -> Callable[..., Mixed]:
+def assert_mixing(invert, edit, assert_photo_returns, unchanged, predictions) -> Callable[..., MixingResult]:
     """What must hold beside any feature: the photo comes back, and every prediction and map is what ComfyUI itself makes of it.
 
     `place` applies the feature to conditionings: it is given a function that encodes a text, and returns the conditioning. A
@@ -169,8 +170,8 @@ def holds(invert, edit, photo_comes_back, unchanged, predictions) -> Callable[..
         asked: Callable | None = None,
         exact: float = EXACT,
         **inputs: Any,
-    ) -> Mixed:
-        encode = functools.partial(_encode, clip)
+    ) -> MixingResult:
+        encode = functools.partial(encode_with, clip)
         negative = place(encode)
         alone = place(lambda _: encode(text)) if asked is None else asked(encode)
         with unchanged(model):
@@ -178,7 +179,7 @@ def holds(invert, edit, photo_comes_back, unchanged, predictions) -> Callable[..
             picture, steps = inversion.latent["samples"], inversion.trajectory.steps
             settings = {"clip": clip, "text": text, "scale": SCALE, "threshold": 0.8, "warmup": steps - 1}
             everywhere, somewhere = (run("LEDITS_Concept", mask_mode=mode, **settings)[0] for mode in ("none", "attention"))
-            photo_comes_back(model, inversion, exact)
+            assert_photo_returns(model, inversion, exact)
             base = model.model.process_latent_out(inversion.trajectory.denoised)
             source = inversion.base.positive
             assert torch.allclose(base, predictions(model, inversion, negative, source, inversion.base.cfg), atol=EXACT)
@@ -198,19 +199,15 @@ def holds(invert, edit, photo_comes_back, unchanged, predictions) -> Callable[..
             cells = edited.mask[:, None, ::8, ::8]
             assert torch.allclose(edited.samples - picture, guidance * cells, atol=EXACT)
         assert ((cells.mean((1, 2, 3)) - 0.2).abs() < 1 / (height * width) + 0.03).all()
-        return Mixed(base, guidance, maps, cells, inversion)
+        return MixingResult(base, guidance, maps, cells, inversion)
 
     return check
 
 
 @pytest.fixture(scope="session")
-def plain(holds, model, clip) -> Mixed:
+def plain(assert_mixing, model, clip) -> MixingResult:
     """The concept beside an empty neutral prompt, with no feature at all."""
-    return holds(model, clip, lambda encode: encode(""))
-
-
-def _encode(clip: Any, text: str) -> Any:
-    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+    return assert_mixing(model, clip, lambda encode: encode(""))
 
 
 SET_ON_A_MODEL = (

@@ -58,8 +58,8 @@ def test_inversions(inversions):
         assert torch.allclose(getattr(together.trajectory, name), apart, atol=1e-4)
 
 
-def test_the_photos_come_back(photo_comes_back, model, inversions):
-    photo_comes_back(model, inversions[0])
+def test_the_photos_come_back(assert_photo_returns, model, inversions):
+    assert_photo_returns(model, inversions[0])
 
 
 @pytest.mark.parametrize("name", CONCEPTS)

@@ -32,7 +32,7 @@ def compiled(model):
 
 
 def test_masks_of_a_compiled_network_are_those_of_the_network(
-    compiled, model, clip, concept, invert, edit, small, photo_comes_back, unchanged
+    compiled, model, clip, concept, invert, edit, small, assert_photo_returns, unchanged
 ):
     """Compiled code keeps the patches it was compiled with: it was compiled while nothing listened, and must not be asked for maps."""
     patched, parts = compiled
@@ -41,7 +41,7 @@ def test_masks_of_a_compiled_network_are_those_of_the_network(
         inversion = invert(patched, **small)
         assert parts, "the inversion was compiled"
         assert torch.allclose(inversion.trajectory.denoised, invert(model, **small).trajectory.denoised, atol=1e-5)
-        photo_comes_back(patched, inversion)
+        assert_photo_returns(patched, inversion)
         for _ in range(2):
             edited, known = edit(patched, inversion, concepts), edit(model, invert(model, **small), concepts)
             (found,), (expected,) = edited.attention.prompts, known.attention.prompts

@@ -88,12 +88,12 @@ def base_of(invert, model, encode):
 
 
 @pytest.mark.parametrize("name", PLACED)
-def test_places_and_times_hold_for_the_base_and_for_a_concept_in_it(holds, base_of, model, clip, name):
+def test_places_and_times_hold_for_the_base_and_for_a_concept_in_it(assert_mixing, base_of, model, clip, name):
     place, without, steps, columns = PLACED[name]
-    shows(holds(model, clip, place), base_of(without), steps, columns)
+    shows(assert_mixing(model, clip, place), base_of(without), steps, columns)
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_neutral_prompt_in_any_form(holds, base_of, model, clip, name):
+def test_a_neutral_prompt_in_any_form(assert_mixing, base_of, model, clip, name):
     text, without = TEXTS[name]
-    shows(holds(model, clip, text, asked=lambda e: e("a green circle")), base_of(without), ALL, ALL)
+    shows(assert_mixing(model, clip, text, asked=lambda e: e("a green circle")), base_of(without), ALL, ALL)

@@ -42,27 +42,27 @@ def close(one, other):
     return torch.allclose(one, other, atol=1e-4)
 
 
-def test_on_the_neutral_prompt(holds, plain, model, clip, controlled):
-    mixed = holds(model, clip, lambda e: controlled(e("")))
-    weaker = holds(model, clip, lambda e: controlled(e(""), strength=0.1))
+def test_on_the_neutral_prompt(assert_mixing, plain, model, clip, controlled):
+    mixed = assert_mixing(model, clip, lambda e: controlled(e("")))
+    weaker = assert_mixing(model, clip, lambda e: controlled(e(""), strength=0.1))
     far, near = ((one.base - plain.base).abs().mean() for one in (mixed, weaker))
     assert far > 2 * near > 1e-3
 
 
-def test_for_the_first_half_of_the_steps(holds, base_of, plain, model, clip, encode, controlled):
-    mixed = holds(model, clip, lambda e: controlled(e(""), end=0.5))
+def test_for_the_first_half_of_the_steps(assert_mixing, base_of, plain, model, clip, encode, controlled):
+    mixed = assert_mixing(model, clip, lambda e: controlled(e(""), end=0.5))
     always = base_of(controlled(encode("")))
     assert close(mixed.base, torch.cat([always[:2], plain.base[2:]]))
     assert not close(always[2:], plain.base[2:])
 
 
-def test_two_in_a_row(holds, base_of, model, clip, encode, controlled, hints):
-    mixed = holds(model, clip, lambda e: controlled(controlled(e("")), hint=hints[1:], end=0.5))
+def test_two_in_a_row(assert_mixing, base_of, model, clip, encode, controlled, hints):
+    mixed = assert_mixing(model, clip, lambda e: controlled(controlled(e("")), hint=hints[1:], end=0.5))
     assert close(mixed.base[2:], base_of(controlled(encode("")))[2:])
     assert not close(mixed.base[:2], base_of(controlled(encode("")))[:2])
 
 
-def test_on_half_the_picture(holds, plain, model, clip, controlled):
+def test_on_half_the_picture(assert_mixing, plain, model, clip, controlled):
     """Two neutral prompts, of which one has the ControlNet: a concept has it there too, and not elsewhere."""
     mask = torch.zeros(1, 256, 256)
     mask[..., :128] = 1
@@ -70,25 +70,25 @@ def test_on_half_the_picture(holds, plain, model, clip, controlled):
     def set_mask(conditioning, place):
         return nodes.ConditioningSetMask().append(conditioning, place, "default", 1.0)[0]
 
-    mixed = holds(model, clip, lambda e: [*set_mask(controlled(e("")), mask), *set_mask(e(""), 1 - mask)])
-    with_it = holds(model, clip, lambda e: controlled(e("")))
+    mixed = assert_mixing(model, clip, lambda e: [*set_mask(controlled(e("")), mask), *set_mask(e(""), 1 - mask)])
+    with_it = assert_mixing(model, clip, lambda e: controlled(e("")))
     for name in ("base", "guidance"):
         assert close(getattr(mixed, name), torch.cat([getattr(with_it, name)[..., :16], getattr(plain, name)[..., 16:]], -1))
     assert close(mixed.maps, torch.cat([with_it.maps[:, :, :4], plain.maps[:, :, 4:]], 2))
     assert not close(with_it.guidance, plain.guidance)
 
 
-def test_on_the_source_prompt_and_the_neutral_one(holds, model, clip, encode, controlled):
+def test_on_the_source_prompt_and_the_neutral_one(assert_mixing, model, clip, encode, controlled):
     positive, negative = controlled(encode("a red circle"), encode(""))
     assert positive[0][1]["control"] is negative[0][1]["control"]
-    mixed = holds(model, clip, lambda e: negative, asked=lambda e: controlled(e("a green circle")), positive=positive, cfg=2.0)
-    plain = holds(model, clip, lambda e: e(""), positive=encode("a red circle"), cfg=2.0)
+    mixed = assert_mixing(model, clip, lambda e: negative, asked=lambda e: controlled(e("a green circle")), positive=positive, cfg=2.0)
+    plain = assert_mixing(model, clip, lambda e: e(""), positive=encode("a red circle"), cfg=2.0)
     assert not close(mixed.base, plain.base)
     assert not close(mixed.guidance, plain.guidance)
 
 
 def test_the_old_node_steers_every_prompt_from_the_source_prompt(
-    holds, invert, edit, model, clip, encode, controlled, net, hints, concept, unchanged
+    assert_mixing, invert, edit, model, clip, encode, controlled, net, hints, concept, unchanged
 ):
     by_both = controlled(encode("a red circle"), encode(""))
     (positive,) = nodes.ControlNetApply().apply_controlnet(encode("a red circle"), net, hints[:1], 0.5)

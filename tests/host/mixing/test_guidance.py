@@ -9,9 +9,7 @@ from comfy_extras.nodes_pag import PerturbedAttentionGuidance
 from comfy_extras.nodes_perpneg import PerpNeg
 from comfy_extras.nodes_sag import SelfAttentionGuidance
 
-
-def first(result):
-    return getattr(result, "result", result)[0]
+from support.stock_nodes import first_output
 
 
 def lighter(model):
@@ -29,13 +27,13 @@ def swayed(model):
 
 
 GUIDED = {
-    "PAG": lambda model, encode: first(PerturbedAttentionGuidance.execute(model, scale=3.0)),
-    "SAG": lambda model, encode: first(SelfAttentionGuidance.execute(model, scale=0.5, blur_sigma=2.0)),
-    "PAG and SAG": lambda model, encode: first(
-        PerturbedAttentionGuidance.execute(first(SelfAttentionGuidance.execute(model, scale=0.5, blur_sigma=2.0)), scale=3.0)
+    "PAG": lambda model, encode: first_output(PerturbedAttentionGuidance.execute(model, scale=3.0)),
+    "SAG": lambda model, encode: first_output(SelfAttentionGuidance.execute(model, scale=0.5, blur_sigma=2.0)),
+    "PAG and SAG": lambda model, encode: first_output(
+        PerturbedAttentionGuidance.execute(first_output(SelfAttentionGuidance.execute(model, scale=0.5, blur_sigma=2.0)), scale=3.0)
     ),
-    "RescaleCFG": lambda model, encode: first(RescaleCFG().patch(model, 0.7)),
-    "PerpNeg": lambda model, encode: first(PerpNeg.execute(model, encode("a picture"), 1.0)),
+    "RescaleCFG": lambda model, encode: first_output(RescaleCFG().patch(model, 0.7)),
+    "PerpNeg": lambda model, encode: first_output(PerpNeg.execute(model, encode("a picture"), 1.0)),
     "post-CFG": lambda model, encode: lighter(model),
     "pre-CFG": lambda model, encode: swayed(model),
 }
@@ -55,13 +53,13 @@ BASES = {
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("name", GUIDED)
 def test_the_base_is_guided_as_by_comfyui_and_the_concept_adds_its_own(
-    name, base, model, encode, concept, invert, edit, predictions, small, photo_comes_back, unchanged
+    name, base, model, encode, concept, invert, edit, predictions, small, assert_photo_returns, unchanged
 ):
     patched = GUIDED[name](model, encode)
     inputs, guided = BASES[base]
     with unchanged(patched, model):
         inversion = invert(patched, **small, **inputs(encode))
-        photo_comes_back(patched, inversion)
+        assert_photo_returns(patched, inversion)
         found = model.model.process_latent_out(inversion.trajectory.denoised)
         plain = predictions(model, inversion, *guided(encode))
         if name in BETWEEN_TWO and base != "source at cfg 3":

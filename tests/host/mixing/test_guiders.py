@@ -23,17 +23,9 @@ from comfy_extras.nodes_sag import SelfAttentionGuidance
 import nodes
 from ledits.inversion import trajectory
 from support import third_party
+from support.stock_nodes import first_output, outputs_of
 
 POSITIVE, NEGATIVE, THIRD = "a red circle and a blue square", "a green square", "a yellow triangle"
-
-
-def results(result):
-    """A stock node's outputs, in either of ComfyUI's ways to return them."""
-    return getattr(result, "result", result)
-
-
-def first(result):
-    return results(result)[0]
 
 
 class FirstState:
@@ -49,7 +41,7 @@ FirstState.seed = 0
 def sample(guider, sigmas, size=16):
     empty = {"samples": torch.zeros(1, 4, size, size)}
     with torch.inference_mode():
-        return first(SamplerCustomAdvanced.execute(FirstState(), guider, comfy.samplers.sampler_object("euler"), sigmas[:2], empty))
+        return first_output(SamplerCustomAdvanced.execute(FirstState(), guider, comfy.samplers.sampler_object("euler"), sigmas[:2], empty))
 
 
 @pytest.fixture
@@ -66,7 +58,7 @@ def alone(model, sigmas, encode, clip):
     maps = {}
     for text in (POSITIVE, NEGATIVE):
         patched, store = run("LEDITS_AttentionStore", model=model)
-        latent = sample(first(BasicGuider.execute(patched, encode(text))), sigmas)
+        latent = sample(first_output(BasicGuider.execute(patched, encode(text))), sigmas)
         words = run("LEDITS_CaptureAttention", store=store, latent=latent, clip=clip, text=text)[0].prompts[0]
         assert words.steps == 1
         maps[text] = words.mean()
@@ -79,10 +71,10 @@ GUIDERS = {
     "DualCFGGuider": lambda m, e: DualCFGGuider.execute(m, e(POSITIVE), e(THIRD), e(NEGATIVE), 4.0, 4.0, "regular"),
     "DualCFGGuider nested": lambda m, e: DualCFGGuider.execute(m, e(POSITIVE), e(THIRD), e(NEGATIVE), 4.0, 4.0, "nested"),
     "PerpNegGuider": lambda m, e: PerpNegGuider.execute(m, e(POSITIVE), e(NEGATIVE), e(THIRD), 4.0, 1.0),
-    "PerpNeg": lambda m, e: CFGGuider.execute(first(PerpNeg.execute(m, e(THIRD), 1.0)), e(POSITIVE), e(NEGATIVE), 4.0),
-    "PAG": lambda m, e: CFGGuider.execute(first(PerturbedAttentionGuidance.execute(m, scale=3.0)), e(POSITIVE), e(NEGATIVE), 4.0),
+    "PerpNeg": lambda m, e: CFGGuider.execute(first_output(PerpNeg.execute(m, e(THIRD), 1.0)), e(POSITIVE), e(NEGATIVE), 4.0),
+    "PAG": lambda m, e: CFGGuider.execute(first_output(PerturbedAttentionGuidance.execute(m, scale=3.0)), e(POSITIVE), e(NEGATIVE), 4.0),
     "SAG": lambda m, e: CFGGuider.execute(
-        first(SelfAttentionGuidance.execute(m, scale=0.5, blur_sigma=2.0)), e(POSITIVE), e(NEGATIVE), 4.0
+        first_output(SelfAttentionGuidance.execute(m, scale=0.5, blur_sigma=2.0)), e(POSITIVE), e(NEGATIVE), 4.0
     ),
     "both texts the same": lambda m, e: CFGGuider.execute(m, e(POSITIVE), e(POSITIVE), 4.0),
 }
@@ -92,8 +84,8 @@ GUIDERS = {
 def test_each_guiders_prompts_are_told_apart(name, model, encode, sigmas, alone, captured, unchanged):
     patched, store = run("LEDITS_AttentionStore", model=model)
     with unchanged(patched, model):
-        latent = sample(first(GUIDERS[name](patched, encode)), sigmas)
-    assert torch.equal(latent["samples"], sample(first(GUIDERS[name](model, encode)), sigmas)["samples"])
+        latent = sample(first_output(GUIDERS[name](patched, encode)), sigmas)
+    assert torch.equal(latent["samples"], sample(first_output(GUIDERS[name](model, encode)), sigmas)["samples"])
     assert torch.allclose(captured(store, latent, POSITIVE, "positive").mean(), alone[POSITIVE], atol=1e-5)
     if name == "BasicGuider":
         with pytest.raises(ValueError, match=r"^LEDITS\+\+ Capture Attention, input 'branch': .*'negative'"):
@@ -118,7 +110,7 @@ def asked_first(entries):
     return make
 
 
-STRANGERS = {
+THIRD_PARTY = {
     "behind, numbered and identified": lambda m, e: third_party.row_adder(False, True, True)(m, e(THIRD)),
     "before, numbered and identified": lambda m, e: third_party.row_adder(True, True, True)(m, e(THIRD)),
     "behind, numbered": lambda m, e: third_party.row_adder(False, True, False)(m, e(THIRD)),
@@ -127,10 +119,10 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize("name", STRANGERS)
-def test_rows_are_never_taken_for_a_strangers(name, model, encode, sigmas, alone, captured):
-    patched, store = run("LEDITS_AttentionStore", model=STRANGERS[name](model, encode))
-    latent = sample(first(CFGGuider.execute(patched, encode(POSITIVE), encode(NEGATIVE), 4.0)), sigmas)
+@pytest.mark.parametrize("name", THIRD_PARTY)
+def test_rows_are_never_taken_for_third_party_rows(name, model, encode, sigmas, alone, captured):
+    patched, store = run("LEDITS_AttentionStore", model=THIRD_PARTY[name](model, encode))
+    latent = sample(first_output(CFGGuider.execute(patched, encode(POSITIVE), encode(NEGATIVE), 4.0)), sigmas)
     assert torch.allclose(captured(store, latent, POSITIVE, "positive").mean(), alone[POSITIVE], atol=1e-5)
     assert torch.allclose(captured(store, latent, NEGATIVE, "negative").mean(), alone[NEGATIVE], atol=1e-5)
 
@@ -143,17 +135,17 @@ def two_concepts(clip):
     return run("LEDITS_Concept", text="a red square", concepts=one, **settings)[0]
 
 
-@pytest.mark.parametrize("name", STRANGERS)
+@pytest.mark.parametrize("name", THIRD_PARTY)
 @pytest.mark.parametrize("batch", [1, 2])
-def test_an_edit_reads_its_own_rows_beside_a_strangers(
-    name, batch, model, encode, two_concepts, invert, edit, small, photo_comes_back, unchanged
+def test_an_edit_reads_its_own_rows_beside_third_party_rows(
+    name, batch, model, encode, two_concepts, invert, edit, small, assert_photo_returns, unchanged
 ):
     small = small | {"latent": {"samples": torch.cat([small["latent"]["samples"], small["latent"]["samples"].flip(-1)])[:batch]}}
-    patched = STRANGERS[name](model, encode)
+    patched = THIRD_PARTY[name](model, encode)
     plain = edit(model, invert(model, **small), two_concepts)
     with unchanged(patched, model):
         inversion = invert(patched, **small)
-        photo_comes_back(patched, inversion)
+        assert_photo_returns(patched, inversion)
         beside = edit(patched, inversion, two_concepts)
     for known, found in zip(plain.attention.prompts, beside.attention.prompts, strict=True):
         assert torch.allclose(found.mean(), known.mean(), atol=1e-5)
@@ -169,8 +161,8 @@ def test_rows_that_nobody_declares_are_refused(prepend, model, encode, sigmas, t
     with pytest.raises(RuntimeError, match=r"^LEDITS\+\+.*\b2\b.*\b3\b.*'noise'"):
         edit(patched, inversion, two_concepts)
     listened = run("LEDITS_AttentionStore", model=patched)[0]
-    with pytest.raises(RuntimeError, match=r"^LEDITS\+\+.*Attention Store"):
-        sample(first(CFGGuider.execute(listened, encode(POSITIVE), encode(NEGATIVE), 4.0)), sigmas)
+    with pytest.raises(RuntimeError, match=r"^LEDITS\+\+.*'noise'"):
+        sample(first_output(CFGGuider.execute(listened, encode(POSITIVE), encode(NEGATIVE), 4.0)), sigmas)
     assert torch.isfinite(edit(patched, inversion, concept("a green circle", mask_mode="noise")).samples).all()
 
 
@@ -179,7 +171,7 @@ def test_a_plain_ksampler_is_read(model, encode, captured):
     empty = {"samples": torch.zeros(1, 4, 16, 16)}
     with torch.inference_mode():
         listened, plain = (
-            first(nodes.KSampler().sample(which, 5, 2, 4.0, "dpmpp_2m", "karras", encode(POSITIVE), encode(NEGATIVE), empty, 1.0))
+            first_output(nodes.KSampler().sample(which, 5, 2, 4.0, "dpmpp_2m", "karras", encode(POSITIVE), encode(NEGATIVE), empty, 1.0))
             for which in (patched, model)
         )
     assert torch.equal(listened["samples"], plain["samples"])
@@ -189,18 +181,18 @@ def test_a_plain_ksampler_is_read(model, encode, captured):
 def test_split_sigmas_replay_their_first_part_and_any_sampler_goes_on(model, invert, edit, concept, small, two_concepts):
     inversion = invert(model, **small)
     sampler, sigmas, latent, noise = run("LEDITS_ReplaySampler", inversion=inversion)
-    high, low = results(SplitSigmas.execute(sigmas, 1))
+    high, low = outputs_of(SplitSigmas.execute(sigmas, 1))
     states = list(trajectory(inversion.trajectory))
     guider = run("LEDITS_MaskedGuider", model=model, inversion=inversion)[0]
     with torch.inference_mode():
-        half = first(SamplerCustomAdvanced.execute(noise, guider, sampler, high, latent))
+        half = first_output(SamplerCustomAdvanced.execute(noise, guider, sampler, high, latent))
         assert torch.allclose(model.model.process_latent_in(half["samples"]), states[1], atol=1e-4)
         # With what is left, a stock sampler makes a picture from there, guided by the concepts, whose steps are the inversion's.
         guider = run("LEDITS_MaskedGuider", model=model, inversion=inversion, concepts=two_concepts)[0]
-        rest = first(
-            SamplerCustomAdvanced.execute(first(DisableNoise.execute()), guider, comfy.samplers.sampler_object("euler"), low, half)
+        rest = first_output(
+            SamplerCustomAdvanced.execute(first_output(DisableNoise.execute()), guider, comfy.samplers.sampler_object("euler"), low, half)
         )
-        with pytest.raises(ValueError, match=r"^LEDITS\+\+ Replay Sampler.*sigmas"):
+        with pytest.raises(ValueError, match=r"^LEDITS\+\+, input 'sigmas'"):
             SamplerCustomAdvanced.execute(noise, guider, sampler, low, half)
     edited = edit(model, inversion, two_concepts)
     # The last step ends at the prediction, which is the same; only the inversion's own correction is missing from it.
@@ -208,10 +200,10 @@ def test_split_sigmas_replay_their_first_part_and_any_sampler_goes_on(model, inv
     assert torch.allclose(rest["samples"] + correction, edited.samples, atol=1e-4)
 
 
-def test_the_edited_latent_is_inverted_again(model, invert, edit, small, two_concepts, photo_comes_back):
+def test_the_edited_latent_is_inverted_again(model, invert, edit, small, two_concepts, assert_photo_returns):
     once = edit(model, invert(model, **small), two_concepts)
     again = invert(model, **(small | {"latent": {"samples": once.samples}}))
-    photo_comes_back(model, again)
+    assert_photo_returns(model, again)
     twice = edit(model, again, two_concepts)
     assert (twice.samples - once.samples).abs().max() > 1e-3
 
@@ -225,13 +217,13 @@ def mask_over(columns, softly=False):
 
 
 def test_a_latent_noise_mask_bounds_an_edit_in_every_sampler_node(model, invert, edit, small, two_concepts):
-    masked = first(nodes.SetLatentNoiseMask().set_mask(small["latent"], mask_over(slice(0, 64))))
+    masked = first_output(nodes.SetLatentNoiseMask().set_mask(small["latent"], mask_over(slice(0, 64))))
     inversion = invert(model, **(small | {"latent": masked}))
     edited = edit(model, inversion, two_concepts).samples
     sampler, sigmas, latent, noise = run("LEDITS_ReplaySampler", inversion=inversion)
     guider = run("LEDITS_MaskedGuider", model=model, inversion=inversion, concepts=two_concepts)[0]
     with torch.inference_mode():
-        advanced = first(SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas, latent))["samples"]
+        advanced = first_output(SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas, latent))["samples"]
     assert torch.equal(edited, advanced)
     free = edit(model, invert(model, **small), two_concepts).samples
     changed = edited - masked["samples"]
@@ -241,15 +233,15 @@ def test_a_latent_noise_mask_bounds_an_edit_in_every_sampler_node(model, invert,
 
 
 def test_differential_diffusion_lets_each_place_change_from_its_own_step_on(
-    model, concept, invert, edit, latent, sigmas, photo_comes_back, unchanged
+    model, concept, invert, edit, latent, sigmas, assert_photo_returns, unchanged
 ):
-    patched = first(DifferentialDiffusion.execute(model))
+    patched = first_output(DifferentialDiffusion.execute(model))
     samples = latent["samples"][..., 4:20, 2:18].contiguous()
     soft = {"samples": samples, "noise_mask": mask_over(slice(0, 0), softly=True)}
     concepts = concept("a green circle", mask_mode="none", warmup=0)
     with unchanged(patched, model):
         inversion = invert(patched, latent=soft, sigmas=sigmas)
-        photo_comes_back(patched, inversion)
+        assert_photo_returns(patched, inversion)
         edited = edit(patched, inversion, concepts).samples
     # In ComfyUI's own sampler with the same mask each cell opens at the step at which its mask exceeds the share of steps that are left.
     opened = _opens(model, sigmas, 16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from types import SimpleNamespace
 
+from scripts.host.in_comfy import encode as encode_with
 from scripts.host.in_comfy import load_checkpoint
 from scripts.host.networks import SD15_SHAPE, family, text_encoder
 
@@ -82,9 +83,7 @@ def neutral(encode):
 @pytest.fixture
 def base_of(invert):
     def base(model, clip):
-        return model.model.process_latent_out(
-            invert(model, negative=clip.encode_from_tokens_scheduled(clip.tokenize(""))).trajectory.denoised
-        )
+        return model.model.process_latent_out(invert(model, negative=encode_with(clip, "")).trajectory.denoised)
 
     return base
 
@@ -99,54 +98,54 @@ def test_the_test_lora_reaches_both_networks(loras):
 
 
 @pytest.mark.parametrize("strength", [1.0, -0.5])
-def test_loaded_onto_model_and_clip(holds, base_of, model, loras, unchanged, strength):
+def test_loaded_onto_model_and_clip(assert_mixing, base_of, model, loras, unchanged, strength):
     plain = base_of(model, loras.clip)
     with unchanged(model, loras.clip.patcher):
         with_lora, clip = nodes.LoraLoader().load_lora(model, loras.clip, NAME, strength, strength)
-        mixed = holds(with_lora, clip, neutral)
+        mixed = assert_mixing(with_lora, clip, neutral)
     assert close(mixed.base, base_of(*loras.adapted(strength)))
     assert not close(mixed.base, plain)
     assert torch.equal(base_of(model, loras.clip), plain)
 
 
-def test_loaded_onto_the_clip_alone_it_still_shapes_the_concept(holds, model, loras):
+def test_loaded_onto_the_clip_alone_it_still_shapes_the_concept(assert_mixing, model, loras):
     _, clip = nodes.LoraLoader().load_lora(model, loras.clip, NAME, 0.0, 1.0)
-    by_hand = holds(model, loras.adapted()[1], neutral).guidance
-    assert close(holds(model, clip, neutral).guidance, by_hand)
-    assert not close(holds(model, loras.clip, neutral).guidance, by_hand)
+    by_hand = assert_mixing(model, loras.adapted()[1], neutral).guidance
+    assert close(assert_mixing(model, clip, neutral).guidance, by_hand)
+    assert not close(assert_mixing(model, loras.clip, neutral).guidance, by_hand)
 
 
-def test_by_a_hook_on_the_conditioning(holds, base_of, model, loras):
+def test_by_a_hook_on_the_conditioning(assert_mixing, base_of, model, loras):
     hooks = hook()
-    mixed = holds(model, loras.clip, lambda encode: hooked(encode(""), hooks))
+    mixed = assert_mixing(model, loras.clip, lambda encode: hooked(encode(""), hooks))
     by_hand = loras.adapted()[0]
     assert close(mixed.base, base_of(by_hand, loras.clip))
-    assert close(mixed.guidance, holds(by_hand, loras.clip, neutral).guidance)
+    assert close(mixed.guidance, assert_mixing(by_hand, loras.clip, neutral).guidance)
 
 
-def test_half_by_the_loader_and_half_by_a_hook(holds, base_of, model, loras):
+def test_half_by_the_loader_and_half_by_a_hook(assert_mixing, base_of, model, loras):
     hooks = hook(0.5)
     half, _ = nodes.LoraLoader().load_lora(model, loras.clip, NAME, 0.5, 0.0)
-    assert close(holds(half, loras.clip, lambda encode: hooked(encode(""), hooks)).base, base_of(loras.adapted()[0], loras.clip))
+    assert close(assert_mixing(half, loras.clip, lambda encode: hooked(encode(""), hooks)).base, base_of(loras.adapted()[0], loras.clip))
 
 
-def test_a_hook_that_begins_in_the_middle(holds, base_of, model, loras):
+def test_a_hook_that_begins_in_the_middle(assert_mixing, base_of, model, loras):
     hooks = hook(1.0, (0.0, 0.0), (0.5, 1.0))
-    mixed = holds(model, loras.clip, lambda encode: hooked(encode(""), hooks))
+    mixed = assert_mixing(model, loras.clip, lambda encode: hooked(encode(""), hooks))
     plain, by_hand = base_of(model, loras.clip), base_of(loras.adapted()[0], loras.clip)
     assert close(mixed.base, torch.cat([plain[:2], by_hand[2:]]))
     assert not close(plain[2:], by_hand[2:])
 
 
-def test_a_hook_that_grows_with_every_step(holds, base_of, model, loras):
+def test_a_hook_that_grows_with_every_step(assert_mixing, base_of, model, loras):
     """Each of its keyframes holds for one step at least, whether or not that step of an edit calls the network."""
     strengths = [0.0, 0.4, 0.8, 1.2]
     hooks = hook(1.0, *((0.25 * place, strength) for place, strength in enumerate(strengths)))
-    mixed = holds(model, loras.clip, lambda encode: hooked(encode(""), hooks))
+    mixed = assert_mixing(model, loras.clip, lambda encode: hooked(encode(""), hooks))
     assert close(mixed.base, torch.stack([base_of(loras.adapted(strength)[0], loras.clip)[i] for i, strength in enumerate(strengths)]))
 
 
-def test_a_hook_on_half_the_picture(holds, base_of, model, loras):
+def test_a_hook_on_half_the_picture(assert_mixing, base_of, model, loras):
     """The network has the LoRA in the left half, for the base and for concepts alike."""
     hooks = hook()
     mask = torch.zeros(1, 256, 256)
@@ -155,8 +154,8 @@ def test_a_hook_on_half_the_picture(holds, base_of, model, loras):
     def place(encode):
         return [*hooked(encode(""), hooks, mask), *hooked(encode(""), None, 1 - mask)]
 
-    mixed = holds(model, loras.clip, place)
-    plain, by_hand = holds(model, loras.clip, neutral), holds(loras.adapted()[0], loras.clip, neutral)
+    mixed = assert_mixing(model, loras.clip, place)
+    plain, by_hand = assert_mixing(model, loras.clip, neutral), assert_mixing(loras.adapted()[0], loras.clip, neutral)
     for name in ("base", "guidance"):
         found, left, right = (getattr(one, name)[..., half] for one, half in ((mixed, ...), (by_hand, slice(16)), (plain, slice(16, 32))))
         assert close(found, torch.cat([left, right], -1))
@@ -164,42 +163,42 @@ def test_a_hook_on_half_the_picture(holds, base_of, model, loras):
 
 
 @pytest.mark.parametrize("scheduled", [False, True])
-def test_by_hooks_on_the_clip(holds, base_of, model, loras, scheduled):
+def test_by_hooks_on_the_clip(assert_mixing, base_of, model, loras, scheduled):
     """The text encoder has the LoRA too: always, or with a schedule only while the hook's strength is not 0."""
     (clip,) = nodes_hooks.SetClipHooks().apply_hooks(loras.clip, scheduled, True, hook(1.0, (0.0, 0.0), (0.5, 1.0)))
-    mixed = holds(model, clip, neutral)
+    mixed = assert_mixing(model, clip, neutral)
     by_hand, encoder = loras.adapted()
     early, late = base_of(model, loras.clip if scheduled else encoder), base_of(by_hand, encoder)
     assert close(mixed.base, torch.cat([early[:2], late[2:]]))
-    assert close(mixed.guidance, holds(by_hand, encoder, neutral).guidance)
+    assert close(mixed.guidance, assert_mixing(by_hand, encoder, neutral).guidance)
 
 
-def test_a_concept_from_a_clip_without_the_hooks_of_the_neutral_prompt(holds, model, loras):
+def test_a_concept_from_a_clip_without_the_hooks_of_the_neutral_prompt(assert_mixing, model, loras):
     """It is seen with the same LoRA at every step, though its text is not."""
     hooks = hook(1.0, (0.0, 1.0), (0.5, 0.5))
     (clip,) = nodes_hooks.SetClipHooks().apply_hooks(loras.clip, True, True, hooks)
-    negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
+    negative = encode_with(clip, "")
     assert len(negative) == 2
-    holds(model, loras.clip, lambda _: negative, asked=lambda encode: hooked(encode("a green circle"), negative[0][1]["hooks"]))
+    assert_mixing(model, loras.clip, lambda _: negative, asked=lambda encode: hooked(encode("a green circle"), negative[0][1]["hooks"]))
 
 
-def test_a_concept_from_a_clip_with_hooks_of_its_own(holds, model, loras):
+def test_a_concept_from_a_clip_with_hooks_of_its_own(assert_mixing, model, loras):
     """It is seen with the LoRA of the neutral prompt and with its own."""
     hooks = hook(0.5)
     (clip,) = nodes_hooks.SetClipHooks().apply_hooks(loras.clip, False, True, hook(0.5))
-    negative = hooked(loras.clip.encode_from_tokens_scheduled(loras.clip.tokenize("")), hooks)
-    mixed = holds(model, clip, lambda _: negative, asked=lambda encode: hooked(encode("a green circle"), hooks))
-    assert close(mixed.base, holds(model, loras.clip, lambda encode: hooked(encode(""), hooks)).base)
+    negative = hooked(encode_with(loras.clip, ""), hooks)
+    mixed = assert_mixing(model, clip, lambda _: negative, asked=lambda encode: hooked(encode("a green circle"), hooks))
+    assert close(mixed.base, assert_mixing(model, loras.clip, lambda encode: hooked(encode(""), hooks)).base)
 
 
-def test_in_a_network_that_memory_has_room_for_only_in_parts(holds, base_of, loras, monkeypatch):
+def test_in_a_network_that_memory_has_room_for_only_in_parts(assert_mixing, base_of, loras, monkeypatch):
     """What --novram and --lowvram do on a graphics card: weights are brought in, and patched, at every use."""
     from comfy.model_management import LoadedModel
 
     load = LoadedModel.model_load
     monkeypatch.setattr(LoadedModel, "model_load", lambda self, room=0, *rest, **more: load(self, 0.1, *rest, **more))
     with_lora, clip = nodes.LoraLoader().load_lora(load_checkpoint()[0], loras.clip, NAME, 1.0, 1.0)
-    mixed = holds(with_lora, clip, neutral)
+    mixed = assert_mixing(with_lora, clip, neutral)
     assert with_lora.model.model_lowvram
     assert with_lora.lowvram_patch_counter() > 0
     monkeypatch.undo()

@@ -13,16 +13,12 @@ from comfy_extras.nodes_model_merging import ModelAdd, ModelMergeSimple, ModelSu
 from comfy_extras.nodes_tomesd import TomePatchModel
 
 from support import third_party
+from support.stock_nodes import first_output, sample
 
 LEFT = torch.zeros(2, 16, 16)
 LEFT[0, :, 8:] = 1
 LEFT[1, :, :8] = 1
 """Where a prompt itself counts, and where a region's."""
-
-
-def first(result):
-    """A stock node's first output, in either of ComfyUI's ways to return it."""
-    return getattr(result, "result", result)[0]
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +36,7 @@ def regions(text, one_prompt):
 
 
 def hypertile(model, swap_size=1):
-    return first(HyperTile.execute(model, tile_size=32, swap_size=swap_size, max_depth=2, scale_depth=False))
+    return first_output(HyperTile.execute(model, tile_size=32, swap_size=swap_size, max_depth=2, scale_depth=False))
 
 
 PATCHED = {
@@ -59,12 +55,12 @@ PATCHED = {
     "attn1_replace": lambda model, encode, other: third_party.without_self_attention(model),
     "attention override": lambda model, encode, other: third_party.fading_attention(model),
     "attention override over a store": lambda model, encode, other: third_party.fading_attention(run("LEDITS_AttentionStore", model=model)[0]),
-    "FreeU": lambda model, encode, other: first(FreeU.execute(model, 1.3, 1.4, 0.9, 0.2)),
-    "FreeU_V2": lambda model, encode, other: first(FreeU_V2.execute(model, 1.3, 1.4, 0.9, 0.2)),
+    "FreeU": lambda model, encode, other: first_output(FreeU.execute(model, 1.3, 1.4, 0.9, 0.2)),
+    "FreeU_V2": lambda model, encode, other: first_output(FreeU_V2.execute(model, 1.3, 1.4, 0.9, 0.2)),
     "HyperTile": lambda model, encode, other: hypertile(model),
-    "ModelMergeSimple": lambda model, encode, other: first(ModelMergeSimple().merge(model, other, 0.5)),
-    "ModelAdd of ModelSubtract": lambda model, encode, other: first(
-        ModelAdd().merge(model, first(ModelSubtract().merge(other, model, 1.0)))
+    "ModelMergeSimple": lambda model, encode, other: first_output(ModelMergeSimple().merge(model, other, 0.5)),
+    "ModelAdd of ModelSubtract": lambda model, encode, other: first_output(
+        ModelAdd().merge(model, first_output(ModelSubtract().merge(other, model, 1.0)))
     ),
 }  # fmt: skip
 
@@ -106,7 +102,7 @@ def known_maps(predictions):
 
 @pytest.mark.parametrize("name", PATCHED)
 def test_a_patched_network(
-    name, model, other, encode, clip, concept, invert, edit, predictions, small, unpatched, photo_comes_back, unchanged, known_maps
+    name, model, other, encode, clip, concept, invert, edit, predictions, small, unpatched, assert_photo_returns, unchanged, known_maps
 ):
     """An edit predicts what ComfyUI's own guider predicts with this network, and masks come from the concept's own words in it."""
     patched = PATCHED[name](model, encode, other)
@@ -116,7 +112,7 @@ def test_a_patched_network(
     with unchanged(patched, model):
         inversion = invert(patched, **small)
         photo = inversion.latent["samples"]
-        photo_comes_back(patched, inversion)
+        assert_photo_returns(patched, inversion)
         # As ComfyUI has them: the neutral prompt on the negative side, the concept on the other.
         empty, asked = (predictions(patched, inversion, encode(""), encode(text), cfg) for cfg in (0.0, 1.0))
         base = patched.model.process_latent_out(inversion.trajectory.denoised)
@@ -138,16 +134,10 @@ def test_a_patched_network(
 
 @pytest.mark.parametrize("name", [name for name in PATCHED if not name.startswith("Model")])
 def test_listening_to_a_patched_network_changes_no_bit(name, model, other, encode):
-    import nodes
-
     patched = PATCHED[name](model, encode, other)
     listened = run("LEDITS_AttentionStore", model=patched)[0]
     empty = {"samples": torch.zeros(1, 4, 16, 16)}
-    with torch.inference_mode():
-        plain, heard = (
-            nodes.common_ksampler(which, 1, 2, 4.0, "euler", "normal", encode("a red circle"), encode(""), empty)[0]["samples"]
-            for which in (patched, listened)
-        )
+    plain, heard = (sample(which, encode("a red circle"), encode(""), empty, steps=2)["samples"] for which in (patched, listened))
     assert torch.equal(plain, heard)
 
 
@@ -160,18 +150,20 @@ def large(model):
 
 
 LOTS = {
-    "ToMe": lambda model: first(TomePatchModel.execute(model, 0.6)),
+    "ToMe": lambda model: first_output(TomePatchModel.execute(model, 0.6)),
     "HyperTile": lambda model: hypertile(model, swap_size=4),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LOTS)
-def test_lots_that_a_network_draws_fall_the_same_at_the_same_step(name, large, invert, edit, concept, small, photo_comes_back, unchanged):
+def test_lots_that_a_network_draws_fall_the_same_at_the_same_step(
+    name, large, invert, edit, concept, small, assert_photo_returns, unchanged
+):
     patched = LOTS[name](large)
     concepts = concept("a green circle", warmup=0)
     with unchanged(patched, large):
         inversion = invert(patched, **small)
-        photo_comes_back(patched, inversion, exact=2e-3)  # a random network makes more of a last digit than a trained one
+        assert_photo_returns(patched, inversion, exact=2e-3)  # a random network makes more of a last digit than a trained one
         torch.manual_seed(1)
         state = torch.random.get_rng_state()
         edited = edit(patched, inversion, concepts)
@@ -182,12 +174,12 @@ def test_lots_that_a_network_draws_fall_the_same_at_the_same_step(name, large, i
     assert not torch.allclose(inversion.trajectory.denoised, invert(large, **small).trajectory.denoised, atol=1e-3)
 
 
-def test_a_slot_that_refuses_strangers_finds_none(model):
+def test_a_slot_that_refuses_third_parties_finds_none(model):
     stored = run("LEDITS_AttentionStore", model=third_party.image_prompt(model))[0]
     again = third_party.image_prompt(stored, seed=1)
     slots = again.model_options["transformer_options"]["patches_replace"]["attn2"]
     assert {type(occupant) for occupant in slots.values()} == {third_party.ImagePrompt}
     seated = model.clone()
     seated.set_model_attn2_replace(lambda *args: None, "input", 5, 0)
-    with pytest.raises(RuntimeError, match="a stranger sits"):
+    with pytest.raises(RuntimeError, match="another pack sits"):
         third_party.image_prompt(seated)

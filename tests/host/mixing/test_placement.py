@@ -12,7 +12,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 
-import nodes
+from support import stock_nodes
 
 FLOAT8, FLOAT16, BFLOAT16 = torch.float8_e4m3fn, torch.float16, torch.bfloat16
 
@@ -30,14 +30,14 @@ PRECISIONS = {
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
-def test_precision(holds, plain, clip, sigmas, name):
+def test_precision(assert_mixing, plain, clip, sigmas, name):
     """The inversion is float32 whatever the network is, and the masks land where those of float32 do."""
     weights, computed, exact, off = PRECISIONS[name]
     model = load_checkpoint(dtype=weights)[0]
     if computed is not None:
         model.set_model_compute_dtype(computed)
     assert {weight.dtype for weight in model.model.diffusion_model.parameters()} == {weights or torch.float32}
-    mixed = holds(model, clip, lambda encode: encode(""), exact=exact, sigmas=sigmas[-2:])
+    mixed = assert_mixing(model, clip, lambda encode: encode(""), exact=exact, sigmas=sigmas[-2:])
     assert mixed.inversion.trajectory.noise_maps.dtype == torch.float32
     difference = (mixed.base - plain.base[-1:]).abs().max()
     assert (1e-4 if off else 0) <= difference < max(off, 1e-5)
@@ -92,11 +92,7 @@ def test_prompts_one_by_one_where_memory_is_short(invert, edit, watched, concept
 
 def sample(model, encode, seed):
     """A plain KSampler."""
-    with torch.inference_mode():
-        empty = {"samples": torch.zeros(1, 4, 32, 32)}
-        return nodes.common_ksampler(
-            model, seed, 6, 4.0, "euler", "normal", encode("a red circle and " * 20), encode("a blue square"), empty
-        )[0]
+    return stock_nodes.sample(model, encode("a red circle and " * 20), encode("a blue square"), seed=seed, steps=6)
 
 
 def captured(store, latent, clip, text, branch):
@@ -118,14 +114,14 @@ def several_cards(model, monkeypatch):
     return share
 
 
-def test_prompts_on_several_cards(invert, edit, photo_comes_back, several_cards, watched, concepts, unchanged):
+def test_prompts_on_several_cards(invert, edit, assert_photo_returns, several_cards, watched, concepts, unchanged):
     """Nothing of what another card's thread recorded is lost, and it is the same."""
     model, seen = watched
     alone = edit(model, invert(model), concepts)
     shared = several_cards(model)
     with unchanged(shared):
         inversion = invert(shared)
-        photo_comes_back(shared, inversion)
+        assert_photo_returns(shared, inversion)
         seen.clear()
         together = edit(shared, inversion, concepts)
     assert len({thread for _, thread in seen}) == 2

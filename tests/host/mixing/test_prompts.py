@@ -21,8 +21,8 @@ def close(one, other):
 
 
 @pytest.mark.parametrize("text", ["a (green:1.5) circle", "a ((green)) circle", "(a green circle:0.7)", "a (green:1.0) circle"])
-def test_weights_change_how_strongly_a_word_counts_and_not_which_words_there_are(holds, plain, model, clip, text):
-    weighted = holds(model, clip, neutral, text=text)
+def test_weights_change_how_strongly_a_word_counts_and_not_which_words_there_are(assert_mixing, plain, model, clip, text):
+    weighted = assert_mixing(model, clip, neutral, text=text)
     (concept,) = run("LEDITS_Concept", clip=clip, text=text, words="green")[0]
     assert concept.prompt.words == ("a", "green", "circle")
     assert concept.words == (1,)
@@ -30,10 +30,10 @@ def test_weights_change_how_strongly_a_word_counts_and_not_which_words_there_are
 
 
 @pytest.mark.parametrize(("text", "beside"), [(LONG, ""), ("a green circle", LONG), (LONG, LONGER), (LONGER, LONG)])
-def test_prompts_of_unequal_length_in_one_call(holds, calls, clip, text, beside):
+def test_prompts_of_unequal_length_in_one_call(assert_mixing, calls, clip, text, beside):
     """A context is repeated to a common length with the others; its maps and predictions are those of the prompt alone."""
     counted, sizes = calls
-    mixed = holds(counted, clip, lambda e: e(beside), text=text, asked=lambda e: e(text))
+    mixed = assert_mixing(counted, clip, lambda e: e(beside), text=text, asked=lambda e: e(text))
     assert 2 in sizes
     assert mixed.maps.shape[-1] == len(text.split())
 
@@ -72,9 +72,9 @@ def embeddings(clip, tmp_path, monkeypatch):
         ("embedding:rouge, embedding:vermeil square", "red circle, red square", ("rouge", ",", "vermeil", "square")),
     ],
 )
-def test_embeddings(holds, model, clip, embeddings, text, same_as, words):
+def test_embeddings(assert_mixing, model, clip, embeddings, text, same_as, words):
     """An embedding of two words does what the words do, and is one word to the masks."""
-    mixed, spelled = holds(model, clip, neutral, text=text), holds(model, clip, neutral, text=same_as)
+    mixed, spelled = assert_mixing(model, clip, neutral, text=text), assert_mixing(model, clip, neutral, text=same_as)
     (concept,) = run("LEDITS_Concept", clip=clip, text=text)[0]
     assert concept.prompt.words == words
     assert close(mixed.guidance, spelled.guidance)

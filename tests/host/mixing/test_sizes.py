@@ -21,8 +21,8 @@ def drawn(batch, height, width):
 
 
 @pytest.mark.parametrize(("height", "width", "batch", "steps"), [(33, 47, 2, 2), (8, 64, 2, 2), (5, 7, 2, 2), (1024, 16, 1, 1)])
-def test_any_size(holds, model, clip, sigmas, height, width, batch, steps):
-    mixed = holds(model, clip, lambda encode: encode(""), latent=drawn(batch, height, width), sigmas=sigmas[-1 - steps :])
+def test_any_size(assert_mixing, model, clip, sigmas, height, width, batch, steps):
+    mixed = assert_mixing(model, clip, lambda encode: encode(""), latent=drawn(batch, height, width), sigmas=sigmas[-1 - steps :])
     assert mixed.maps.shape == (batch, -(-height // 4), -(-width // 4), 3)
     assert mixed.guidance.std() > 0.01
 
