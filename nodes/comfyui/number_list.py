@@ -1,7 +1,5 @@
 """Numbers that a user types into one text field."""
 
-from __future__ import annotations
-
 
 def parse_numbers(text: str) -> tuple[float, ...]:
     """The numbers of "3, 5, 8", in their order and each once.

@@ -1,7 +1,5 @@
 """What travels over the pack's own sockets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The kinds of networks whose attention can be recorded: one adapter each."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 

@@ -1,7 +1,5 @@
 """Where a concept's words are attended to in one step, over all entries of its conditioning."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import Tensor

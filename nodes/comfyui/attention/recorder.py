@@ -4,8 +4,6 @@ The recorder binds late: around every network call it takes what is in the atten
 a copy of the call's options, and calls the earlier occupant through. Nothing is installed on the model or in the shared options.
 """
 
-from __future__ import annotations
-
 import contextlib
 import sys
 from collections.abc import Callable, Mapping

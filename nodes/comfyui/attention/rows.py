@@ -4,8 +4,6 @@ ComfyUI numbers the prompts of a prediction by their index in the guider's list,
 between. So a prompt is recognised by the uuids of its entries where predictions are asked for, and its chunks are tracked into the network.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -74,11 +72,7 @@ def track(
 
 
 def _wrap_call(
-    names: list[Hashable | None],
-    numbers: Mapping[Any, int],
-    earlier: Callable | None,
-    apply_model: Callable,
-    arguments: dict[str, Any],
+    names: list[Hashable | None], numbers: Mapping[Any, int], earlier: Callable | None, apply_model: Callable, arguments: dict[str, Any]
 ) -> Tensor:
     """Outermost model_function_wrapper: sees the batch before other wrappers change it."""
     indices, c = arguments["cond_or_uncond"], arguments["c"]

@@ -1,7 +1,5 @@
 """LEDITS_STORE: the attention of the last few sampling runs of a patched model, found again by the latent that they produced."""
 
-from __future__ import annotations
-
 import hashlib
 import threading
 from collections import deque

@@ -1,7 +1,5 @@
 """ComfyUI's UNet (SD 1.x, SD 2.x, SDXL): cross-attention layers in the transformer blocks of three parts."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Heatmaps and masks over images; all values in 0..1."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

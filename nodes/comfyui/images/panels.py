@@ -1,7 +1,5 @@
 """Labeled images, alone and on a sheet, that are readable at any size."""
 
-from __future__ import annotations
-
 import math
 import sys
 from bisect import bisect_right

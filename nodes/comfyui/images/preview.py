@@ -1,7 +1,5 @@
 """What nodes show on the canvas: text, and images as ComfyUI's Preview Image shows them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

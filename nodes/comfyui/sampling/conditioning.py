@@ -1,7 +1,5 @@
 """Conditionings: a concept asked as the negative prompt is, and how much each entry of a conditioning counts where."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

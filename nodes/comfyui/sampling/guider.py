@@ -1,7 +1,5 @@
 """Masked semantic guidance inside ComfyUI's sampling."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What a MODEL's own sampling object says of its noise. The only place that knows ComfyUI's classes of noise."""
 
-from __future__ import annotations
-
 import comfy.model_sampling
 from comfy.model_patcher import ModelPatcher
 

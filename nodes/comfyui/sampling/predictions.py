@@ -1,7 +1,5 @@
 """All predictions of one step, in one calc_cond_batch where other nodes allow it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

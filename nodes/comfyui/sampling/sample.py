@@ -1,7 +1,5 @@
 """Running a sampler the way ComfyUI's own nodes do."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

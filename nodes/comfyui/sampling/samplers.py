@@ -1,7 +1,5 @@
 """Inversion and replay as ComfyUI samplers: loading, previews, progress and interrupts come with the guider that runs them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial

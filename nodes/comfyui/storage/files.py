@@ -1,7 +1,5 @@
 """Inversion files in a folder: which there are, and opening one without leaving the folder."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import stat

@@ -1,7 +1,5 @@
 """Recognises a network in another process, where object ids mean nothing."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any

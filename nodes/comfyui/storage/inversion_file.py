@@ -4,8 +4,6 @@ Beside the tensors, the metadata hold three texts: the format's version, the con
 the tensors in it), and a checksum over both. Nothing in a file is executed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

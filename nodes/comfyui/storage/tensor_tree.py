@@ -1,7 +1,5 @@
 """Trees of dicts, lists, tuples, numbers, texts, None and tensors as JSON, with the tensors kept beside it under names."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """CLIP, alone (SD 1.5, SD 2.x) or as a pair with one vocabulary (SDXL): one token is one column of the encoding."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Encodes prompts, and finds their words in what the network reads."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ....ledits.prompt import Prompt
