@@ -9,9 +9,8 @@ from ....ledits.solver import NoiseKind
 def noise_kind(model: ModelPatcher) -> NoiseKind | None:
     """How the model mixes image and noise; None where the solver does not know its kind."""
     sampling = model.get_model_object("model_sampling")
-    if isinstance(sampling, comfy.model_sampling.CONST):
-        return NoiseKind(flow=True)
-    return NoiseKind() if isinstance(sampling, comfy.model_sampling.EPS) else None
+    flow = isinstance(sampling, comfy.model_sampling.CONST)
+    return NoiseKind(flow) if flow or isinstance(sampling, comfy.model_sampling.EPS) else None
 
 
 def vae_scale_factor(model: ModelPatcher) -> int:

@@ -18,7 +18,6 @@ def predict_conds(conds: dict[str, Conds], arguments: dict[str, Any], recorder: 
     Args:
         conds: in the order "negative", "positive", concepts.
         arguments: what ComfyUI gives to a `sampler_calc_cond_batch_function`; one in its model options is another node's.
-        recorder: records the attention of the prompts that it wants.
     """
     # Other nodes know the negative prompt as 1, and everything else as 0.
     numbers = {name: int(name == "negative") for name in conds}

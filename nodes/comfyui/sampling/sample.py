@@ -39,9 +39,8 @@ def sample_each(
     steps = len(sigmas) - 1
     total = steps * len(guiders)
     show = latent_preview.prepare_callback(guiders[0].model_patcher, total)
-    results = []
-    for done, guider in enumerate(guiders):
-        results.append(
-            sample(guider, sampler, latent, sigmas, seed, lambda step, x0, x, _, done=done: show(done * steps + step, x0, x, total))
-        )
-    return results
+
+    def sample_one(done: int, guider: comfy.samplers.CFGGuider) -> Tensor:
+        return sample(guider, sampler, latent, sigmas, seed, lambda step, x0, x, _: show(done * steps + step, x0, x, total))
+
+    return [sample_one(done, guider) for done, guider in enumerate(guiders)]

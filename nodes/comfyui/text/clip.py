@@ -9,8 +9,7 @@ from torch import Tensor
 from ....ledits.prompt import Prompt, group_subwords
 
 ENCODERS = ("l", "g", "h")
-WORD_END = "</w>"
-"""CLIP's vocabulary marks the last subword of a word so."""
+WORD_END = "</w>"  # CLIP's vocabulary marks the last subword of a word so
 EMBEDDING = re.compile(r"embedding:([^\s,:()<\[]+)")
 
 Tokens = dict[str, list[list[tuple[Any, ...]]]]

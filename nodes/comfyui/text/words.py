@@ -6,8 +6,7 @@ from ....ledits.prompt import Prompt
 from ..types import Conditioning
 from . import clip as clip_tokenizer
 
-TOKENIZERS = (clip_tokenizer,)
-"""One module for each kind of tokenizer."""
+TOKENIZERS = (clip_tokenizer,)  # one module for each kind of tokenizer
 
 
 def encode(clip: Any, text: str) -> Conditioning:
