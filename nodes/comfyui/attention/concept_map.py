@@ -11,15 +11,9 @@ from .recorder import Recorder
 
 
 def concept_word_maps(recorder: Recorder, name: str, conds: list[dict[str, Any]], prompt: Prompt, x: Tensor) -> Tensor:
-    """[B, h, w, words]: a concept may be asked for several areas; its maps are combined as ComfyUI combines the predictions.
+    """[B, h, w, words] of a concept's prompt at a state x, [B, C, H, W]; RuntimeError where no layer of the network was recorded.
 
-    Args:
-        name: of the concept's prompt.
-        conds: its entries, as ComfyUI's samplers hold them.
-        x: the state that was predicted, [B, C, H, W].
-
-    Raises:
-        RuntimeError: no layer of the network was recorded.
+    A concept may be asked for several areas: the maps of its entries are combined as ComfyUI combines their predictions.
     """
     latent_size = (x.shape[-2], x.shape[-1])
     size = recorder.adapter.map_size(*latent_size)

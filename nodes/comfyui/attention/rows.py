@@ -13,31 +13,19 @@ from torch import Tensor
 
 CHUNKS = "ledits_chunks"
 
-CondKey = tuple[Hashable, Hashable]
-"""A prompt and the uuid of one of its entries."""
-
-Prompts = Callable[[], Mapping[Any, list[dict[str, Any]]]]
-"""Returns the entries of every tracked prompt, as the guider has them now."""
+CondKey = tuple[Hashable, Hashable]  # a prompt and the uuid of one of its entries
+Prompts = Callable[[], Mapping[Any, list[dict[str, Any]]]]  # the entries of every tracked prompt, as the guider has them now
 
 
 @dataclass(frozen=True)
 class Chunks:
-    """The chunks that ComfyUI put into one network call.
+    """The chunks that ComfyUI put into one network call."""
 
-    Attributes:
-        keys: CondKey of each chunk, or None if untracked.
-        size: rows in each.
-    """
-
-    keys: list[CondKey | None]
-    size: int
+    keys: list[CondKey | None]  # None where the prompt is not tracked
+    size: int  # rows in each
 
     def rows(self, batch: int) -> dict[CondKey, slice]:
-        """The rows of each tracked prompt in a batch.
-
-        Raises:
-            RuntimeError: another node changed the number of rows.
-        """
+        """The rows of each tracked prompt in a batch; RuntimeError where another node changed their number."""
         if batch != len(self.keys) * self.size:
             raise ambiguous_rows(len(self.keys) * self.size, batch)
         return {key: slice(i * self.size, (i + 1) * self.size) for i, key in enumerate(self.keys) if key is not None}

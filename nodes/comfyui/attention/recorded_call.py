@@ -1,0 +1,43 @@
+"""What a network's attention layers hand to the recorder during one call."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ....ledits.attention import RunningMean, cross_attention_probabilities
+from .rows import CondKey, ambiguous_rows
+
+
+@dataclass(frozen=True)
+class RecordedCall:
+    """One network call whose attention is added to `sums`, over layers and heads."""
+
+    sums: dict[CondKey, RunningMean]
+    rows: dict[CondKey, slice]  # of each wanted prompt in the batch
+    batch: int
+    size: tuple[int, int]  # height and width of the maps
+
+    def add_layer(
+        self,
+        query: Tensor,
+        key: Tensor,
+        heads: int,
+        to_query: Callable[[Tensor], Tensor] = lambda inputs: inputs,
+        to_key: Callable[[Tensor], Tensor] = lambda inputs: inputs,
+    ) -> None:
+        """Adds a layer whose queries are as many as the maps' pixels; others are left out.
+
+        Args:
+            query, key: what the two functions turn into [batch, pixels, heads * d] and [batch, tokens, heads * d].
+
+        Raises:
+            RuntimeError: another node changed the number of rows.
+        """
+        if query.shape[1] != self.size[0] * self.size[1]:
+            return
+        if len(query) != self.batch:
+            raise ambiguous_rows(self.batch, len(query))
+        for cond, rows in self.rows.items():
+            probabilities = cross_attention_probabilities(to_query(query[rows]), to_key(key[rows]), heads)
+            self.sums.setdefault(cond, RunningMean()).add(probabilities.unflatten(1, self.size), heads)
