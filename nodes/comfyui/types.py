@@ -12,8 +12,8 @@ from ...ledits.inversion import Inversion
 from ...ledits.masks import OFFICIAL_SMOOTHING
 from ...ledits.prompt import Prompt, merge_words
 
-Conditioning = list[list[Any]]
-"""ComfyUI's CONDITIONING: pairs of an encoding and its options."""
+Conditioning = list[list[Any]]  # ComfyUI's CONDITIONING: pairs of an encoding and its options
+Conds = list[dict[str, Any]]  # a conditioning as ComfyUI's samplers hold it
 
 InversionSocket = io.Custom("LEDITS_INVERSION")
 ConceptsSocket = io.Custom("LEDITS_CONCEPTS")

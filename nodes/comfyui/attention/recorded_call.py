@@ -4,9 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
+from torch.nn import Identity
 
 from ....ledits.attention import RunningMean, cross_attention_probabilities
 from .rows import CondKey, ambiguous_rows
+
+Projection = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -18,21 +21,11 @@ class RecordedCall:
     batch: int
     size: tuple[int, int]  # height and width of the maps
 
-    def add_layer(
-        self,
-        query: Tensor,
-        key: Tensor,
-        heads: int,
-        to_query: Callable[[Tensor], Tensor] = lambda inputs: inputs,
-        to_key: Callable[[Tensor], Tensor] = lambda inputs: inputs,
-    ) -> None:
-        """Adds a layer whose queries are as many as the maps' pixels; others are left out.
+    def add_layer(self, query: Tensor, key: Tensor, heads: int, to_query: Projection = Identity(), to_key: Projection = Identity()) -> None:
+        """Adds a layer whose queries are as many as the maps' pixels; RuntimeError where another node changed the number of rows.
 
         Args:
-            query, key: what the two functions turn into [batch, pixels, heads * d] and [batch, tokens, heads * d].
-
-        Raises:
-            RuntimeError: another node changed the number of rows.
+            query, key: what is projected to [batch, pixels, heads * d] and [batch, tokens, heads * d].
         """
         if query.shape[1] != self.size[0] * self.size[1]:
             return

@@ -38,15 +38,7 @@ class Recorder:
         return self.sums[key].mean().to(device)
 
     def apply_model_wrapper(
-        self,
-        executor: Any,
-        x: Tensor,
-        t: Any,
-        c_concat: Any = None,
-        c_crossattn: Any = None,
-        control: Any = None,
-        transformer_options: dict = {},
-        **kwargs: Any,
+        self, executor: Any, x: Tensor, t, c_concat=None, c_crossattn=None, control=None, transformer_options: dict = {}, **kwargs: Any
     ) -> Any:
         """An APPLY_MODEL wrapper: the one that every network has, with one signature."""
         chunks = transformer_options.get(CHUNKS)

@@ -1,7 +1,6 @@
-"""Which rows of a network call belong to which prompt, whatever guider asks.
+"""Which rows of a network call belong to which prompt, whatever guider asks and whatever other nodes have predicted in between.
 
-ComfyUI numbers the prompts of a prediction by their index in the guider's list, and other nodes have prompts of their own predicted in
-between. So a prompt is recognised by the uuids of its entries where predictions are asked for, and its chunks are tracked into the network.
+A prompt is recognised by the uuids of its entries where predictions are asked for, and its chunks are tracked into the network.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -11,10 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
+from ..types import Conds
+
 CHUNKS = "ledits_chunks"
 
 CondKey = tuple[Hashable, Hashable]  # a prompt and the uuid of one of its entries
-Prompts = Callable[[], Mapping[Any, list[dict[str, Any]]]]  # the entries of every tracked prompt, as the guider has them now
+Prompts = Callable[[], Mapping[Any, Conds]]  # the entries of every tracked prompt, as the guider has them now
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,9 @@ def ambiguous_rows(expected: int, found: int) -> RuntimeError:
 
 
 def track(
-    prompts: Prompts,
-    numbers: Mapping[Any, int],
-    executor: Any,
-    model: Any,
-    conds: list[list[dict[str, Any]] | None],
-    x: Tensor,
-    timestep: Tensor,
-    model_options: dict[str, Any],
+    prompts: Prompts, numbers: Mapping[Any, int], executor, model, conds: list[Conds | None], x, timestep, model_options: dict
 ) -> list[Tensor]:
-    """A CALC_COND_BATCH wrapper.
-
-    Args:
-        numbers: what `cond_or_uncond` says of a prompt to all other nodes, where it is not the index in the list.
-    """
+    """A CALC_COND_BATCH wrapper; `cond_or_uncond` tells all other nodes a prompt's number, or else its index in the list."""
     known = {_uuids(entries): name for name, entries in prompts().items() if entries}
     names = [known.get(_uuids(entries)) if entries else None for entries in conds]
     wrapper = partial(_wrap_call, names, numbers, model_options.get("model_function_wrapper"))
@@ -74,5 +64,5 @@ def _wrap_call(
     return apply_model(arguments["input"], arguments["timestep"], **c)
 
 
-def _uuids(entries: list[dict[str, Any]]) -> tuple[Hashable, ...]:
+def _uuids(entries: Conds) -> tuple[Hashable, ...]:
     return tuple(entry.get("uuid") for entry in entries)

@@ -41,9 +41,8 @@ def image_ui(
     """The `ui` output that shows a sheet for each image of a batch, numbered if there are several.
 
     Args:
-        draw: makes the sheet of the image at an index of the batch, [1, H, W, 3] in 0..1.
+        draw: makes the sheet, [1, H, W, 3] in 0..1, of the image at an index of the batch.
         labels: texts on a sheet; the letters that no font here has are shown as a text.
-        columns: of a sheet.
         steps: how many the node has sampled; 0 if it shows no latent previews.
     """
     sheets = [draw(index) for index in range(min(count, MAX_PREVIEWS))]
@@ -68,21 +67,14 @@ def sheet_ui(node: Node, sheets: Tensor, labels: Sequence[str] = (), columns: in
 
 
 def mask_ui(
-    node: Node,
-    image: Tensor,
-    masks: Tensor,
-    concepts: Sequence[Concept],
-    record: EditRecord,
-    scale_factor: int,
-    text: str | None,
-    steps: int,
+    node: Node, image: Tensor, masks: Tensor, concepts: Sequence[Concept], record: EditRecord, factor: int, text: str | None, steps: int
 ) -> dict[str, Any]:
     """The `ui` output of an edit: a panel for each concept, with its mask over the image; the rest as in `image_ui`.
 
     Args:
         image: [B or 1, h, w, 3] in 0..1, of any size.
         masks: [concepts * B, H, W], concept by concept.
-        scale_factor: image pixels along a side of a latent pixel; the VAE crops the rest.
+        factor: image pixels along a side of a latent pixel; the VAE crops the rest.
     """
     height, width = masks.shape[1:]
     by_concept = masks.unflatten(0, (len(concepts), -1))
@@ -90,7 +82,7 @@ def mask_ui(
     columns = count_columns(len(concepts), height, width)
 
     def draw_sheet(index: int) -> Tensor:
-        background = center_crop(image[index % len(image)][None], height, width, scale_factor)
+        background = center_crop(image[index % len(image)][None], height, width, factor)
         background = fit(background, PREVIEW_SIZE, len(concepts))
         panels, labels = [], []
         for mask, change, used in zip(by_concept[:, index], changes, record.masks, strict=True):

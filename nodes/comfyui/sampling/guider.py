@@ -14,9 +14,9 @@ from ..attention.adapters import make_adapter
 from ..attention.concept_map import concept_word_maps
 from ..attention.recorder import Recorder
 from ..attention.store import keep_edits, store_settings
-from ..types import Base, Concept, EditRecord, ImageInversion
+from ..types import Base, Concept, Conds, EditRecord, ImageInversion
 from .conditioning import resize_mask, with_options_of
-from .predictions import Conds, predict_conds
+from .predictions import predict_conds
 
 
 class MaskedGuider(comfy.samplers.CFGGuider):
@@ -99,8 +99,10 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         """D_base by ComfyUI's own guidance, and the predictions of its one calc_cond_batch, which also has D_empty and each D_c."""
         options = dict(model_options)
         cond, uncond, scale = "positive", "negative", self.cfg
-        if self._has_single_base(options):
-            # Without CFG, pass the single prediction as both cond and uncond so post-CFG patches still work.
+        # Some nodes want the negative prompt's prediction even where it has no weight.
+        without_cfg = math.isclose(self.cfg, 1.0) and not options.get("disable_cfg1_optimization", False)
+        if without_cfg or "positive" not in self.conds:
+            # Pass the single prediction as both cond and uncond so post-CFG patches still work.
             cond = uncond = "positive" if "positive" in self.conds else "negative"
             scale = 1.0
             options["disable_cfg1_optimization"] = True
@@ -121,12 +123,6 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             self.inner_model, x, timestep, self.conds[uncond], self.conds[cond], scale, model_options=options
         )
         return base, found
-
-    def _has_single_base(self, model_options: dict) -> bool:
-        """Whether the base is one prompt's prediction; some nodes want the negative prompt's even where it has no weight."""
-        if "positive" not in self.conds:
-            return True
-        return math.isclose(self.cfg, 1.0) and not model_options.get("disable_cfg1_optimization", False)
 
     def _make_recorder(self, x: Tensor, active: list[int]) -> Recorder | None:
         names = {_name(number) for number in active if self.concepts[number].records_attention}

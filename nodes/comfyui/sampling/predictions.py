@@ -7,9 +7,7 @@ import comfy.samplers
 from torch import Tensor
 
 from ..attention.recorder import Recorder, tracked_options
-
-Conds = list[dict[str, Any]]
-"""A conditioning as ComfyUI's samplers hold it."""
+from ..types import Conds
 
 
 def predict_conds(conds: dict[str, Conds], arguments: dict[str, Any], recorder: Recorder | None) -> dict[str, Tensor]:

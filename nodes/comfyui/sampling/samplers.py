@@ -36,12 +36,12 @@ class _Sampler(comfy.samplers.Sampler):
         self,
         model_wrap: Any,
         sigmas: Tensor,
-        extra_args: dict[str, Any],
-        callback: Callable | None,
+        extra_args: dict,
+        callback,
         noise: Tensor,
-        latent_image: Tensor | None = None,
-        denoise_mask: Tensor | None = None,
-        disable_pbar: bool = False,
+        latent_image=None,
+        denoise_mask=None,
+        disable_pbar=False,
     ) -> Tensor:
         steps = len(sigmas) - 1
         with comfy.utils.model_trange(steps, disable=disable_pbar) as bar:
