@@ -13,10 +13,7 @@ from .recorder import Recorder
 
 
 def concept_word_maps(recorder: Recorder, name: str, conds: Conds, prompt: Prompt, x: Tensor) -> Tensor:
-    """[B, h, w, words] of a concept's prompt at a state x, [B, C, H, W]; RuntimeError where no layer of the network was recorded.
-
-    A concept may be asked for several areas: the maps of its entries are combined as ComfyUI combines their predictions.
-    """
+    """[B, h, w, words] at a state x, [B, C, H, W]; the maps of a concept's entries combined as ComfyUI combines their predictions."""
     latent_size = (x.shape[-2], x.shape[-1])
     size = recorder.adapter.map_size(*latent_size)
     entries = []

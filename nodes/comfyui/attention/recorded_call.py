@@ -22,10 +22,9 @@ class RecordedCall:
     size: tuple[int, int]  # height and width of the maps
 
     def add_layer(self, query: Tensor, key: Tensor, heads: int, to_query: Projection = Identity(), to_key: Projection = Identity()) -> None:
-        """Adds a layer whose queries are as many as the maps' pixels; RuntimeError where another node changed the number of rows.
+        """Adds a layer that projects to [batch, pixels of the maps, heads * d] and [batch, tokens, heads * d]; leaves others out.
 
-        Args:
-            query, key: what is projected to [batch, pixels, heads * d] and [batch, tokens, heads * d].
+        RuntimeError where another node changed the number of rows.
         """
         if query.shape[1] != self.size[0] * self.size[1]:
             return

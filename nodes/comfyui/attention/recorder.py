@@ -62,7 +62,7 @@ def tracked_options(model_options: dict, prompts: Prompts, numbers: Mapping[Any,
 
 def install_recording(model_options: dict, prompts: Prompts, apply_model_wrapper: Callable | None, numbers: Mapping[Any, int] = {}) -> None:
     """Tracks these prompts into the network for as long as these options are used, and records them there; see `track`."""
-    wrappers = [(WrappersMP.CALC_COND_BATCH, partial(track, prompts, numbers))]
+    wrappers: list[tuple[str, Callable]] = [(WrappersMP.CALC_COND_BATCH, partial(track, prompts, numbers))]
     if apply_model_wrapper is not None:
         wrappers += [(WrappersMP.CALC_COND_BATCH, _run_eagerly), (WrappersMP.APPLY_MODEL, apply_model_wrapper)]
     for kind, wrapper in wrappers:

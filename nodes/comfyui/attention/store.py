@@ -45,8 +45,7 @@ class Run:
     def apply_model_wrapper(self, executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         if self.edits is not None or tuple(x.shape[-2:]) != self.latent_size:
             return executor(x, *args, **kwargs)
-        transformer_options = args[4]
-        sigma = float(transformer_options["sigmas"].flatten()[0])
+        sigma = float(args[4]["sigmas"].flatten()[0])  # of the transformer_options
         with self._lock:
             if sigma != self._sigma or self._recorder is None:
                 self.finish_step()

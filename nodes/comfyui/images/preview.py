@@ -42,7 +42,7 @@ def image_ui(
 
     Args:
         draw: makes the sheet, [1, H, W, 3] in 0..1, of the image at an index of the batch.
-        labels: texts on a sheet; the letters that no font here has are shown as a text.
+        labels: on a sheet; the letters that no font here has are shown as a text.
         steps: how many the node has sampled; 0 if it shows no latent previews.
     """
     sheets = [draw(index) for index in range(min(count, MAX_PREVIEWS))]
@@ -69,12 +69,9 @@ def sheet_ui(node: Node, sheets: Tensor, labels: Sequence[str] = (), columns: in
 def mask_ui(
     node: Node, image: Tensor, masks: Tensor, concepts: Sequence[Concept], record: EditRecord, factor: int, text: str | None, steps: int
 ) -> dict[str, Any]:
-    """The `ui` output of an edit: a panel for each concept, with its mask over the image; the rest as in `image_ui`.
+    """The `ui` output of an edit: for each concept its mask of [concepts * B, H, W] over the image, [B or 1, h, w, 3] of any size.
 
-    Args:
-        image: [B or 1, h, w, 3] in 0..1, of any size.
-        masks: [concepts * B, H, W], concept by concept.
-        factor: image pixels along a side of a latent pixel; the VAE crops the rest.
+    The VAE crops what does not fill a latent pixel, of `factor` image pixels along a side. The rest as in `image_ui`.
     """
     height, width = masks.shape[1:]
     by_concept = masks.unflatten(0, (len(concepts), -1))
@@ -100,10 +97,7 @@ def describe_area(mask: Tensor) -> str:
 
 
 def latents_to_rgb(model: ModelPatcher, latents: Tensor) -> Tensor:
-    """Latents [B, C, h, w] at the model's scale as ComfyUI's latent previews show them, without a network: [B, h', w', 3] in 0..1.
-
-    The mean of the channels in gray, if ComfyUI has no colors for this kind of latent.
-    """
+    """Latents [B, C, h, w] at the model's scale as ComfyUI's previews show them, [B, h', w', 3]; gray if it has no colors for them."""
     kind = model.get_model_object("latent_format")
     if kind.latent_rgb_factors is None:
         return min_max_normalize(latents.float().mean(1))[..., None].expand(-1, -1, -1, 3)

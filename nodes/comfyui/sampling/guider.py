@@ -22,9 +22,7 @@ from .predictions import predict_conds
 class MaskedGuider(comfy.samplers.CFGGuider):
     """Predicts D' = D_base + sum of M_c G_c; without concepts just D_base.
 
-    Args:
-        inversion: the one that is edited; steps are counted by its noise levels. None while inverting.
-        record: filled while sampling.
+    Steps are counted by the noise levels of the inversion that is edited; None while inverting. Sampling fills the record.
     """
 
     def __init__(
@@ -65,7 +63,8 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             del self._record, self._user_masks, self._next_step
 
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: dict = {}, seed: int | None = None) -> Tensor:
-        step = self._step(timestep)
+        sigma = float(timestep.flatten()[0]) * (1 + 1e-6)
+        step = sum(level > sigma for level in self._sigmas[:-1])
         self._advance_hooks(step, timestep, model_options)
         active = [number for number, concept in enumerate(self.concepts) if concept.settings.is_active(step)]
         recorder = self._make_recorder(x, active)
@@ -79,11 +78,6 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             guidances.append(guidance)
             masks.append(mask)
         return apply_guidance(base, guidances, masks)
-
-    def _step(self, timestep: Tensor) -> int:
-        """How many of the inversion's levels lie above this one."""
-        sigma = float(timestep.flatten()[0]) * (1 + 1e-6)
-        return sum(level > sigma for level in self._sigmas[:-1])
 
     def _advance_hooks(self, step: int, timestep: Tensor, model_options: dict) -> None:
         """Keyframed hooks count steps: lets them pass the steps that a replay skips, as they did in the inversion."""

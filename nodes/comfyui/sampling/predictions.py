@@ -13,9 +13,8 @@ from ..types import Conds
 def predict_conds(conds: dict[str, Conds], arguments: dict[str, Any], recorder: Recorder | None) -> dict[str, Tensor]:
     """The denoised prediction of each prompt, [B, C, H, W].
 
-    Args:
-        conds: in the order "negative", "positive", concepts.
-        arguments: what ComfyUI gives to a `sampler_calc_cond_batch_function`; one in its model options is another node's.
+    The prompts are in the order "negative", "positive", concepts. The arguments are what ComfyUI gives to a
+    `sampler_calc_cond_batch_function`; one in its model options is another node's.
     """
     # Other nodes know the negative prompt as 1, and everything else as 0.
     numbers = {name: int(name == "negative") for name in conds}

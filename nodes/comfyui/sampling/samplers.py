@@ -32,17 +32,7 @@ class Job:
 class _Sampler(comfy.samplers.Sampler):
     """Makes a Job of ComfyUI's arguments, with a progress bar in the terminal."""
 
-    def sample(
-        self,
-        model_wrap: Any,
-        sigmas: Tensor,
-        extra_args: dict,
-        callback,
-        noise: Tensor,
-        latent_image=None,
-        denoise_mask=None,
-        disable_pbar=False,
-    ) -> Tensor:
+    def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False) -> Tensor:
         steps = len(sigmas) - 1
         with comfy.utils.model_trange(steps, disable=disable_pbar) as bar:
 
@@ -109,7 +99,7 @@ class ReplaySampler(_Sampler):
                 "are not the inversion's: connect the sigmas that come with this sampler; of a split list only the first part can be replayed",
             )
         tensors = {"x0": whole.x0, "x_T": whole.x_T, "denoised": whole.denoised[:steps], "noise_maps": whole.noise_maps[:steps]}
-        moved = {name: tensor.to(latent.device) for name, tensor in tensors.items()}
+        moved: dict[str, Any] = {name: tensor.to(latent.device) for name, tensor in tensors.items()}
         return replace(whole, sigmas=whole.sigmas[: steps + 1], **moved)
 
 

@@ -42,9 +42,7 @@ _MALFORMED = (safetensors.SafetensorError, ArithmeticError, AttributeError, Look
 def save(inversion: ImageInversion, folder: Path, name: str) -> None:
     """Writes folder/name, which appears only when it is complete and has been read back.
 
-    Raises:
-        UnstorableError: the inversion has something that a file cannot hold.
-        OSError: the disk does not take it.
+    UnstorableError where the inversion has something that a file cannot hold, OSError where the disk does not take it.
     """
     extra: dict[str, Tensor] = {}
     content = {
