@@ -1,7 +1,5 @@
 """Cross-attention maps: probabilities of one layer, and their means over layers, heads and steps (LEDITS++, section 3.3)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,27 +10,17 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """Which layers are recorded.
+    """Which layers of a UNet are recorded, and whether masks use one step's map or the mean over the steps so far."""
 
-    Attributes:
-        resolution: pixels along the shorter side of the maps; 0 takes a quarter of the latent on each side.
-        up, down, mid: parts of the UNet. The middle block is left out by position: in SDXL its size is the wanted one too.
-        average_steps: masks use the mean over the steps so far instead of the current step's map.
-    """
-
-    resolution: int = 0
+    resolution: int = 0  # pixels along the shorter side of the maps; 0: a quarter of the latent
     up: bool = True
     down: bool = True
-    mid: bool = False
+    mid: bool = False  # chosen by position: in SDXL its maps have the wanted size too
     average_steps: bool = False
 
 
 def downsampling_steps(height: int, width: int, resolution: int = 0) -> int:
-    """How often a UNet halves a latent of height x width on the way to the recorded layers.
-
-    Raises:
-        ValueError: no halving of the latent has `resolution` pixels along its shorter side.
-    """
+    """How often a UNet halves a latent on the way to the recorded layers; ValueError where none has this resolution."""
     sizes = [min(height, width)]
     while sizes[-1] > 1:
         sizes.append(-(-sizes[-1] // 2))
@@ -46,18 +34,11 @@ def downsampling_steps(height: int, width: int, resolution: int = 0) -> int:
 
 def downsampled_size(height: int, width: int, steps: int) -> tuple[int, int]:
     """Size of a latent after so many stride-2 convolutions, which round up."""
-    for _ in range(steps):
-        height, width = -(-height // 2), -(-width // 2)
-    return height, width
+    return -(-height // 2**steps), -(-width // 2**steps)
 
 
 def cross_attention_probabilities(query: Tensor, key: Tensor, heads: int) -> Tensor:
-    """softmax(Q K^T / sqrt(d)) summed over heads, [B, queries, tokens] float32.
-
-    Args:
-        query: [B, queries, heads * d].
-        key: [B, tokens, heads * d].
-    """
+    """softmax(Q K^T / sqrt(d)) summed over heads: [B, queries, heads * d] and [B, tokens, heads * d] to [B, queries, tokens] float32."""
     batch, queries, channels = query.shape
     q = query.float().view(batch, queries, heads, -1)
     k = key.float().view(batch, key.shape[1], heads, -1)
@@ -69,11 +50,7 @@ def cross_attention_probabilities(query: Tensor, key: Tensor, heads: int) -> Ten
 
 
 def merge_repeated_context(maps: Tensor, length: int) -> Tensor:
-    """Sums the copies of each token where a context was repeated to the length of a longer one: [..., n * length] to [..., length].
-
-    Raises:
-        ValueError: the number of tokens is not a multiple of the prompt's.
-    """
+    """Sums the copies of each token where a context was repeated: [..., n * length] to [..., length]; ValueError for other lengths."""
     tokens = maps.shape[-1]
     if tokens % length:
         raise ValueError(
@@ -84,15 +61,10 @@ def merge_repeated_context(maps: Tensor, length: int) -> Tensor:
 
 
 def paste_area(maps: Tensor, area: Sequence[int], height: int, width: int, size: tuple[int, int]) -> Tensor:
-    """Maps of an area that was predicted alone, pasted into the map of the whole image; 0 around it.
+    """Maps of an area that was predicted alone, [B, h, w, words], in the map of the whole image, [B, *size, words]; 0 around them.
 
     Args:
-        maps: [B, h, w, words] of the area.
-        area: its height, width, top and left in a latent of height x width.
-        size: of the whole image's maps.
-
-    Returns:
-        [B, *size, words].
+        area: height, width, top and left in a latent of height x width.
     """
     area_height, area_width, top, left = area
     index = (..., slice(top, top + area_height), slice(left, left + area_width))
@@ -104,11 +76,7 @@ def paste_area(maps: Tensor, area: Sequence[int], height: int, width: int, size:
 
 
 def weighted_mean(maps: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """Weighted mean of the maps of one prompt's entries; 0 where none has weight.
-
-    Args:
-        maps: pairs of a weight, [B or 1, h or 1, w or 1, 1], and a map, [B, h, w, words].
-    """
+    """Mean of pairs of weights, [B or 1, h or 1, w or 1, 1], and maps, [B, h, w, words]; 0 where none has weight."""
     total = weights = torch.zeros(())
     for weight, values in maps:
         total, weights = total + weight * values, weights + weight
@@ -117,36 +85,24 @@ def weighted_mean(maps: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
 
 @dataclass
 class RunningMean:
-    """The mean of tensors of one shape that come one by one; only their sum is kept.
-
-    Attributes:
-        total: the sum so far, float32; 0 before the first.
-        count: how many values are in it.
-    """
+    """The mean of tensors of one shape that come one by one; only their sum, float32, is kept."""
 
     total: Tensor = field(default_factory=lambda: torch.zeros(()))
     count: int = 0
 
     def add(self, total: Tensor, count: int = 1) -> None:
-        """Adds `count` values, given their sum: a layer's probabilities summed over its heads, or the maps of one step."""
+        """Adds `count` values, given their sum."""
         self.total = self.total + total
         self.count += count
 
     def mean(self) -> Tensor:
-        """The mean of all values, in their shape; there must be one."""
         assert self.count, "nothing was recorded"
         return self.total / self.count
 
 
 @dataclass
 class WordMaps:
-    """What is kept of one prompt over a run: a small map for each word, however many steps there are.
-
-    Attributes:
-        text: the prompt.
-        words: its words, in the order of the maps' last axis.
-        over_steps: the mean over the recorded steps, of [B, h, w, words] float32.
-    """
+    """A prompt's words and their maps, of which the mean over the recorded steps is kept: [B, h, w, words] float32."""
 
     text: str
     words: tuple[str, ...]
@@ -154,7 +110,6 @@ class WordMaps:
 
     @property
     def steps(self) -> int:
-        """How many steps were recorded."""
         return self.over_steps.count
 
     def add(self, maps: Tensor, steps: int = 1) -> None:
@@ -162,8 +117,7 @@ class WordMaps:
         self.over_steps.add(maps, steps)
 
     def mean(self) -> Tensor:
-        """The mean over the recorded steps, [B, h, w, words]."""
         return self.over_steps.mean()
 
-    def to(self, device: torch.device) -> WordMaps:
+    def to(self, device: torch.device) -> "WordMaps":
         return replace(self, over_steps=RunningMean(self.over_steps.total.to(device), self.steps))

@@ -1,7 +1,5 @@
 """Semantic guidance: what each concept adds to the base prediction (LEDITS++, section 3.2)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -17,30 +15,20 @@ MASK_MODES: tuple[MaskMode, ...] = ("intersect", "attention", "noise", "none")
 
 @dataclass(frozen=True)
 class EditSettings:
-    """How one concept acts.
+    """How one concept acts."""
 
-    Attributes:
-        add: add the concept, or remove it.
-        scale: s, strength of the guidance.
-        threshold: lambda, about one minus the share of the image to change.
-        mask_mode: which masks limit it.
-        warmup: first step that it acts in, counted from 0.
-        cooldown: first step that it no longer acts in; 0 means it acts to the end.
-    """
-
-    add: bool = True
-    scale: float = 7.0
-    threshold: float = 0.9
+    add: bool = True  # otherwise it is removed
+    scale: float = 7.0  # s
+    threshold: float = 0.9  # lambda, about one minus the share of the image to change
     mask_mode: MaskMode = "intersect"
-    warmup: int = 2
-    cooldown: int = 0
+    warmup: int = 2  # first step that it acts in, counted from 0
+    cooldown: int = 0  # first step that it no longer acts in; 0: it acts to the end
 
     @property
     def needs_attention(self) -> bool:
         return self.mask_mode in ("intersect", "attention")
 
     def is_active(self, step: int) -> bool:
-        """Whether warmup <= step < cooldown, and the strength is not 0."""
         return self.scale != 0 and step >= self.warmup and (self.cooldown == 0 or step < self.cooldown)
 
 
@@ -51,14 +39,10 @@ def first_active_step(concepts: Iterable[EditSettings], steps: int) -> int:
 
 
 def concept_guidance(concept: Tensor, empty: Tensor, settings: EditSettings, user_mask: Tensor | None = None) -> Tensor:
-    """G = d s (D_c - D_empty) U, [B, C, H, W].
+    """G = d s (D_c - D_empty) U, [B, C, H, W], with d = -1 to remove and the user's mask U, [B or 1, 1, H, W] in 0..1.
 
     Differences of denoised predictions are -kappa times differences of noise predictions, so the formula and its masks are
     the paper's for eps-, v- and flow models alike.
-
-    Args:
-        concept, empty: [B, C, H, W] denoised predictions with the concept's prompt and with the empty one.
-        user_mask: [B or 1, 1, H, W] U in 0..1; None is 1 everywhere.
     """
     guidance = (settings.scale if settings.add else -settings.scale) * (concept - empty)
     return guidance if user_mask is None else guidance * user_mask
@@ -69,10 +53,7 @@ def guidance_mask(guidance: Tensor, settings: EditSettings, word_map: Tensor | N
 
     Args:
         guidance: [B, C, H, W] G.
-        word_map: [B, h, w] the concept's summed attention; needed where `settings.needs_attention`.
-
-    Raises:
-        ValueError: the mode needs attention and there is none.
+        word_map: [B, h, w] the concept's summed attention; ValueError without it where the mode needs attention.
     """
     mask = torch.ones_like(guidance[:, :1])
     if settings.mask_mode in ("intersect", "noise"):

@@ -1,7 +1,5 @@
 """Inversion without optimisation, and its exact replay (LEDITS++, section 3.1, "perfect inversion")."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -10,34 +8,25 @@ from torch import Tensor
 
 from .solver import NoiseKind, NoiseLevel, solver_mean
 
-Denoiser = Callable[[Tensor, int], Tensor]
-"""Takes a state and the number of the step, returns the denoised prediction. Same shape, float32."""
-
-StepCallback = Callable[[int, Tensor, Tensor], None]
-"""Called after each step with its number, the prediction and the state."""
+Denoiser = Callable[[Tensor, int], Tensor]  # the denoised prediction at a state and a step; same shape, float32
+StepCallback = Callable[[int, Tensor, Tensor], None]  # called after each step with its number, the prediction and the state
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """A trajectory from noise to one batch of images that the same denoiser follows exactly.
+    """A trajectory from noise to one batch of images that the same denoiser follows exactly; float32.
 
-    Attributes:
-        x0: [B, C, H, W] the clean latents, float32.
-        sigmas: [N + 1] noise levels, falling.
-        noise: how the model mixes image and noise at these levels.
-        x_T: [B, C, H, W] the state at the first level.
-        denoised: [N, B, C, H, W] the base prediction D at every level.
-        noise_maps: [N, B, C, H, W] delta = x_{i+1} - mu_i: what the solver's mean lacks to land on the next state. In the paper's
-            equation 3 this is delta_i = c_i z_i, with c_i the standard deviation of the step's noise and z_i its noise map (`zs` in
-            diffusers). delta stays finite at sigma 0, where z does not exist.
+    The noise maps are delta_i = x_{i+1} - mu_i: what the solver's mean lacks to land on the next state. In the paper's equation 3
+    this is delta_i = c_i z_i, with c_i the standard deviation of the step's noise and z_i its noise map (`zs` in diffusers).
+    delta stays finite at sigma 0, where z does not exist.
     """
 
-    x0: Tensor
-    sigmas: Tensor
+    x0: Tensor  # [B, C, H, W] the clean latents
+    sigmas: Tensor  # [N + 1] noise levels, falling
     noise: NoiseKind
-    x_T: Tensor
-    denoised: Tensor
-    noise_maps: Tensor
+    x_T: Tensor  # [B, C, H, W] the state at the first level
+    denoised: Tensor  # [N, B, C, H, W] the base prediction D at every level
+    noise_maps: Tensor  # [N, B, C, H, W]
 
     @property
     def steps(self) -> int:
@@ -61,13 +50,10 @@ def add_noise(x0: Tensor, levels: list[NoiseLevel], seed: int) -> Tensor:
 def invert(
     x0: Tensor, sigmas: Tensor, denoise: Denoiser, *, noise: NoiseKind, seed: int, callback: StepCallback | None = None
 ) -> Inversion:
-    """Finds the noise maps with which the solver passes through independently noised states of x0.
+    """Finds the noise maps with which the solver passes through independently noised states of x0, [B, C, H, W] float32.
 
-    One call of `denoise` a step. The next step starts from mu + delta as rounded, which is what a replay will see.
-
-    Args:
-        x0: [B, C, H, W] clean latents, float32.
-        sigmas: [N + 1] falling noise levels. The trajectory ends at the image without noise, alpha x0, whatever the last one is.
+    One call of `denoise` a step. The next step starts from mu + delta as rounded, which is what a replay will see. The trajectory
+    ends at the image without noise, alpha x0, whatever the last of the sigmas, [N + 1], is.
     """
     levels = noise.levels(sigmas)
     states = [*add_noise(x0, levels[:-1], seed), levels[-1].alpha * x0]
@@ -84,7 +70,7 @@ def invert(
 
 
 def trajectory(inversion: Inversion) -> Iterator[Tensor]:
-    """The inversion's own states from the first level to the last, without calling a network."""
+    """The inversion's own states from the first level to the last, without a network."""
     levels = inversion.noise.levels(inversion.sigmas)
     x = inversion.x_T
     yield x
@@ -102,15 +88,11 @@ def replay(
     denoise_mask: Callable[[int], Tensor] | None = None,
     callback: StepCallback | None = None,
 ) -> Tensor:
-    """Follows the trajectory with another denoiser: x_{i+1} = mu_i(D') + delta_i. With the inversion's own D it ends where it did.
+    """Follows the trajectory with another denoiser D' to its last state: x_{i+1} = mu_i(D') + delta_i.
 
     Args:
-        denoise: the guided prediction D'.
         first: steps before this one keep to the inversion and call nothing.
-        denoise_mask: returns for each step [B, 1, H, W] or broadcastable, 1 where the state may leave the trajectory, 0 where it may not.
-
-    Returns:
-        [B, C, H, W] the last state.
+        denoise_mask: for each step [B, 1, H, W] or broadcastable, 1 where the state may leave the trajectory, 0 where it may not.
     """
     levels = inversion.noise.levels(inversion.sigmas)
     own_states = trajectory(inversion)

@@ -1,7 +1,5 @@
 """Where an edit may act: masks from cross-attention and from noise differences (LEDITS++, section 3.3)."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -22,12 +20,7 @@ def gaussian_kernel(sigma: float) -> Tensor:
 
 
 def smooth(maps: Tensor, sigma: float) -> Tensor:
-    """Gaussian smoothing with mirrored borders.
-
-    Args:
-        maps: [..., h, w] float32.
-        sigma: in pixels of the map; 0 leaves the maps as they are.
-    """
+    """Gaussian smoothing of maps [..., h, w] with mirrored borders; sigma in pixels of the map, 0 for none."""
     if sigma == 0:
         return maps
     h, w = maps.shape[-2:]
@@ -41,13 +34,9 @@ def smooth(maps: Tensor, sigma: float) -> Tensor:
 
 
 def above_quantile(maps: Tensor, quantile: float) -> Tensor:
-    """[map >= theta] as 0 or 1, float32, same shape; theta is the quantile over each map by linear interpolation.
+    """[map >= theta] as 0 or 1, [..., h, w] float32; theta is the quantile lambda over each map by linear interpolation.
 
     Without ties n - ceil(lambda (n - 1)) of n pixels pass.
-
-    Args:
-        maps: [..., h, w].
-        quantile: lambda in 0..1, about one minus the share of the map that passes.
     """
     flat = maps.float().flatten(-2)
     # The next value at or above theta selects the same pixels. torch.quantile computes the rank in float32, which loses a pixel
@@ -74,23 +63,15 @@ def min_max_normalize(maps: Tensor) -> Tensor:
 
 
 def noise_mask(guidance: Tensor, threshold: float) -> Tensor:
-    """M2: where the concept's guidance is strong, [B, 1, H, W] of 0 and 1.
+    """M2: where the concept's guidance G, [B, C, H, W], is strong; [B, 1, H, W] of 0 and 1.
 
     S = sum over channels of |G|, M2 = [S >= quantile(S, threshold)]. Pixels without guidance never pass, so that the result
     stays inside a user's mask that is smaller than 1 - threshold (the official code lets everything pass there).
-
-    Args:
-        guidance: [B, C, H, W] G, after scale and user mask.
     """
     strength = guidance.float().abs().sum(1, keepdim=True)
     return above_quantile(strength, threshold) * (strength > 0)
 
 
 def attention_mask(word_map: Tensor, threshold: float, height: int, width: int, smoothing: float = OFFICIAL_SMOOTHING) -> Tensor:
-    """M1: where the attention of the concept's words is strong, [B, 1, H, W] of 0 and 1.
-
-    Args:
-        word_map: [B, h, w] cross-attention probability summed over the concept's words.
-        height, width: the latent's size, to which the mask is resized by nearest neighbours.
-    """
+    """M1: where the attention of the concept's words, [B, h, w], is strong; [B, 1, height, width] of 0 and 1."""
     return resize_nearest(above_quantile(smooth(word_map.float(), smoothing), threshold), height, width)[:, None]

@@ -1,7 +1,5 @@
 """Which tokens of a cross-attention map belong to which words of the prompt."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,28 +12,16 @@ from .attention import merge_repeated_context
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt as the network reads it.
-
-    Attributes:
-        text: as typed.
-        words: its words in order, without start, end and padding.
-        token_indices: for each word the indices of its tokens in the encoding that the network reads.
-        length: tokens of that encoding: 77 or a multiple of it for CLIP; 0 where the text encoder is of an unknown kind, so that
-            nobody can tell which tokens are which words.
-    """
+    """A prompt as typed, and its words as the network reads them."""
 
     text: str
-    words: tuple[str, ...] = ()
-    token_indices: tuple[tuple[int, ...], ...] = ()
-    length: int = 0
+    words: tuple[str, ...] = ()  # in order, without start, end and padding
+    token_indices: tuple[tuple[int, ...], ...] = ()  # of each word's tokens in the encoding that the network reads
+    length: int = 0  # tokens of that encoding; 0 where the text encoder's kind is unknown, so that no word can be found
 
 
 def group_subwords(text: str, subwords: Iterable[tuple[int, str, bool]], length: int) -> Prompt:
-    """Joins the subwords of each word.
-
-    Args:
-        subwords: of every real token, in order: its index, its letters, and whether it ends a word.
-    """
+    """Joins subwords to words; given are index, letters and whether a word ends, of every real token in order."""
     words: list[str] = []
     indices: list[tuple[int, ...]] = []
     begins_word = True
@@ -50,13 +36,9 @@ def group_subwords(text: str, subwords: Iterable[tuple[int, str, bool]], length:
 
 
 def find_words(words: tuple[str, ...], wanted: str) -> tuple[int, ...]:
-    """Indices of the wanted words among `words`; an empty request selects all. Every occurrence counts, case does not.
+    """Indices of wanted words, separated by commas or spaces; "" selects all. Every occurrence counts, case does not.
 
-    Args:
-        wanted: words separated by commas or spaces; one that the tokenizer splits, such as "t-shirt", is found as a whole.
-
-    Raises:
-        ValueError: naming the word that is missing and those that are there.
+    A word that the tokenizer splits, such as "t-shirt", is found as a whole. ValueError names one that is missing.
     """
     if not wanted.strip():
         return tuple(range(len(words)))
@@ -71,11 +53,7 @@ def find_words(words: tuple[str, ...], wanted: str) -> tuple[int, ...]:
 
 
 def word_maps(maps: Tensor, prompt: Prompt) -> Tensor:
-    """Sums the maps of each word's tokens: [..., tokens] to [..., words].
-
-    Raises:
-        ValueError: the tokens are neither the prompt's nor whole repetitions of them.
-    """
+    """Sums the maps of each word's tokens, [..., tokens] to [..., words]; ValueError as in `merge_repeated_context`."""
     maps = merge_repeated_context(maps, prompt.length)
     return torch.stack([maps[..., list(indices)].sum(-1) for indices in prompt.token_indices], -1)
 

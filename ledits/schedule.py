@@ -1,7 +1,5 @@
 """The official noise schedule: which of the model's own noise levels the steps visit."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np
@@ -10,17 +8,12 @@ from torch import Tensor
 
 
 def timesteps(steps: int, skip: float, table_size: int = 1000) -> list[int]:
-    """Indices into the model's table of noise levels, falling, without repeats.
+    """Indices into the model's table of T noise levels, falling; fewer than N where truncation would repeat one.
 
     t_i = truncate(linspace(T - skip*T - 1, 1, N)); source: official code, `DPMSolverMultistepSchedulerInject.set_timesteps`.
 
-    Args:
-        steps: N, how many indices to ask for; fewer come back where truncation would repeat one.
-        skip: share of the noise range left out at the top, 0 <= skip < 1.
-        table_size: T, entries in the model's table.
-
     Raises:
-        ValueError: steps below 1, or skip outside 0..1.
+        ValueError: steps below 1, or skip, the share of the noise range left out at the top, outside 0 <= skip < 1.
     """
     if steps < 1:
         raise ValueError(f"steps is {steps}; at least 1 is needed")
@@ -31,24 +24,13 @@ def timesteps(steps: int, skip: float, table_size: int = 1000) -> list[int]:
 
 
 def sigmas(table: Tensor, steps: int, skip: float) -> Tensor:
-    """The model's noise levels at `timesteps`, followed by 0.
-
-    Args:
-        table: [T] noise levels of the model, rising.
-
-    Returns:
-        [N + 1] float32, falling, the last one 0.
-    """
+    """The noise levels of a model's rising table, [T], at `timesteps`, followed by 0; [N + 1] float32."""
     levels = table.detach().float().cpu()[timesteps(steps, skip, len(table))]
     return torch.cat([levels, levels.new_zeros(1)])
 
 
 def check_falling(levels: Tensor) -> None:
-    """Refuses a list that the solver cannot follow: fewer than two entries, not finite, negative, or not strictly falling.
-
-    Raises:
-        ValueError: naming the first pair that does not fall.
-    """
+    """ValueError for a list that the solver cannot follow: fewer than two entries, not finite, negative, or not strictly falling."""
     values = levels.tolist()
     if len(values) < 2:
         raise ValueError(f"sigmas has {len(values)} entries; at least two are needed, from the noisiest to the cleanest")

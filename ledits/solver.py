@@ -3,8 +3,6 @@
 Lu et al., "DPM-Solver++", arXiv 2211.01095, section 4; used by LEDITS++ in section 3.1.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -23,9 +21,8 @@ class NoiseLevel:
 class NoiseKind:
     """How a model mixes image and noise at the level that ComfyUI calls `sigma`.
 
-    Attributes:
-        flow: x = (1 - sigma) x0 + sigma noise. Otherwise x = x0 + sigma noise: ComfyUI divides the latents of eps- and v-models
-            by alpha, so that their alpha is 1 and their sigma is kappa.
+    A flow model: x = (1 - sigma) x0 + sigma noise. Others: x = x0 + sigma noise, as ComfyUI divides the latents of eps- and
+    v-models by alpha, so that their alpha is 1 and their sigma is kappa.
     """
 
     flow: bool = False
@@ -34,7 +31,6 @@ class NoiseKind:
         return NoiseLevel(1.0 - sigma if self.flow else 1.0, sigma)
 
     def levels(self, sigmas: Tensor) -> list[NoiseLevel]:
-        """The levels of a list of sigmas, [N]."""
         return [self.level(sigma) for sigma in sigmas.double().tolist()]
 
 
@@ -54,8 +50,7 @@ def solver_mean(
     First order (no correction term) without a previous step, when `next_level` is noise-free and after a pure-noise level.
 
     Args:
-        x: state at `level`, float32, any shape.
-        denoised: D, the prediction of the clean latent at x.
+        x, denoised: state at `level` and D, the prediction of the clean latent there; float32, any shape.
         previous: the level before this one and its prediction; None at the first step.
     """
     h = half_log_snr(next_level) - half_log_snr(level)

@@ -1,7 +1,5 @@
 """What travels over the pack's own sockets."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,8 +12,8 @@ from ...ledits.inversion import Inversion
 from ...ledits.masks import OFFICIAL_SMOOTHING
 from ...ledits.prompt import Prompt, merge_words
 
-Conditioning = list[list[Any]]
-"""ComfyUI's CONDITIONING: pairs of an encoding and its options."""
+Conditioning = list[list[Any]]  # ComfyUI's CONDITIONING: pairs of an encoding and its options
+Conds = list[dict[str, Any]]  # a conditioning as ComfyUI's samplers hold it
 
 InversionSocket = io.Custom("LEDITS_INVERSION")
 ConceptsSocket = io.Custom("LEDITS_CONCEPTS")
@@ -31,7 +29,7 @@ class Base:
     positive: Conditioning | None = None
     cfg: float = 1.0
 
-    def override(self, negative: Conditioning | None, positive: Conditioning | None, cfg: float) -> Base:
+    def override(self, negative: Conditioning | None, positive: Conditioning | None, cfg: float) -> "Base":
         """This base with what a user connected instead; None and a cfg of 0 keep what is there."""
         changes: dict[str, Any] = {"negative": negative, "positive": positive, "cfg": cfg or None}
         changes = {name: value for name, value in changes.items() if value is not None}
@@ -40,34 +38,23 @@ class Base:
 
 @dataclass(frozen=True)
 class NetworkFingerprint:
-    """A network as another process can recognise it.
+    """A network as another process can recognise it."""
 
-    Attributes:
-        family: which latents and prompts it understands, readable.
-        checkpoint: a hash of its weights; None where they could not be read.
-        changes: a hash of what is patched onto them; None where that cannot be compared between processes.
-    """
-
-    family: str
-    checkpoint: str | None
-    changes: str | None
+    family: str  # which latents and prompts it understands, readable
+    checkpoint: str | None  # a hash of its weights; None where they could not be read
+    changes: str | None  # a hash of what is patched onto them; None where that cannot be compared between processes
 
 
 @dataclass(frozen=True)
 class ImageInversion:
-    """LEDITS_INVERSION: the inversion of one LATENT, the base it replays with, and the network that made it.
-
-    Attributes:
-        latent: as it came in, in the range that other nodes work in; `trajectory.x0` is the same at the model's scale.
-        is_loaded: whether it comes from a file, perhaps made with another network.
-    """
+    """LEDITS_INVERSION: the inversion of one LATENT, the base it replays with, and the network that made it."""
 
     trajectory: Inversion
-    latent: dict[str, Any]
+    latent: dict[str, Any]  # as it came in; `trajectory.x0` is the same at the model's scale
     base: Base
     seed: int
     fingerprint: NetworkFingerprint
-    is_loaded: bool = False
+    is_loaded: bool = False  # from a file, perhaps made with another network
 
 
 @dataclass(frozen=True)
@@ -81,19 +68,14 @@ class Attention:
 
 @dataclass(frozen=True)
 class Concept:
-    """One entry of LEDITS_CONCEPTS.
-
-    Attributes:
-        words: indices of the words whose attention counts, in the prompt or, where there is one, in the text of `source_attention`.
-        source_attention: attention captured beforehand, of one text, used instead of the edit's own.
-    """
+    """One entry of LEDITS_CONCEPTS."""
 
     settings: EditSettings
     prompt: Prompt
-    words: tuple[int, ...]
+    words: tuple[int, ...]  # whose attention counts: indices in the prompt or, where there is one, in the source attention's text
     conditioning: Conditioning
     mask: Tensor | None = None
-    source_attention: Attention | None = None
+    source_attention: Attention | None = None  # captured beforehand, of one text, and used instead of the edit's own
     smoothing: float = OFFICIAL_SMOOTHING
 
     @property
@@ -102,7 +84,6 @@ class Concept:
 
     @property
     def records_attention(self) -> bool:
-        """Whether the edit must record this concept's attention."""
         return self.settings.needs_attention and self.source_attention is None
 
     @property
@@ -119,5 +100,5 @@ class EditRecord:
     masks: list[Tensor | None] = field(default_factory=list)
 
     @classmethod
-    def from_concepts(cls, concepts: tuple[Concept, ...]) -> EditRecord:
+    def from_concepts(cls, concepts: tuple[Concept, ...]) -> "EditRecord":
         return cls([WordMaps(concept.text, concept.prompt.words) for concept in concepts], [None] * len(concepts))

@@ -1,27 +1,21 @@
 """The kinds of networks whose attention can be recorded: one adapter each."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from comfy.model_patcher import ModelPatcher
 
 from ....ledits.attention import StoreSettings
 from ...errors import LeditsInputError
+from .recorded_call import RecordedCall
 from .unet import UNetAdapter
-
-if TYPE_CHECKING:
-    from .recorder import RecordedCall
 
 
 class AttentionAdapter(Protocol):
-    """What the recorder must know of one kind of network, for latents of one size.
+    """What the recorder must know of one kind of network, for latents of one size."""
 
-    The constructor raises ValueError where the settings ask for maps that such a latent cannot have.
-    """
-
-    def __init__(self, settings: StoreSettings, height: int, width: int) -> None: ...
+    def __init__(self, settings: StoreSettings, height: int, width: int) -> None:
+        """ValueError where the settings ask for maps that such a latent cannot have."""
 
     @staticmethod
     def supports(network: Any) -> bool:
@@ -46,13 +40,8 @@ ADAPTERS: list[type[AttentionAdapter]] = [UNetAdapter]
 KNOWN_NETWORKS = "the UNets of SD 1.x, SD 2.x and SDXL"
 
 
-def find_adapter(network: Any) -> type[AttentionAdapter] | None:
-    network = getattr(network, "_orig_mod", network)  # behind torch.compile
-    return next((adapter for adapter in ADAPTERS if adapter.supports(network)), None)
-
-
 def adapter_for(model: ModelPatcher) -> type[AttentionAdapter] | None:
-    return find_adapter(model.get_model_object("diffusion_model"))
+    return _find_adapter(model.get_model_object("diffusion_model"))
 
 
 def encoding_width(model: ModelPatcher) -> int | None:
@@ -62,15 +51,16 @@ def encoding_width(model: ModelPatcher) -> int | None:
 
 
 def make_adapter(network: Any, settings: StoreSettings, height: int, width: int) -> AttentionAdapter:
-    """The adapter of a network for latents of this size.
-
-    Raises:
-        LeditsInputError: there is none, or such a latent has no maps of the resolution in the settings.
-    """
-    adapter = find_adapter(network)
+    """The adapter of a network for latents of this size; LeditsInputError without one, or without maps of the resolution."""
+    adapter = _find_adapter(network)
     if adapter is None:
         raise LeditsInputError("model", f"is a {type(network).__name__}, but attention can be recorded of {KNOWN_NETWORKS} only")
     try:
         return adapter(settings, height, width)
     except ValueError as error:
         raise LeditsInputError("resolution", str(error)) from error
+
+
+def _find_adapter(network: Any) -> type[AttentionAdapter] | None:
+    network = getattr(network, "_orig_mod", network)  # behind torch.compile
+    return next((adapter for adapter in ADAPTERS if adapter.supports(network)), None)

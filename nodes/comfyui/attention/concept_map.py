@@ -1,28 +1,19 @@
 """Where a concept's words are attended to in one step, over all entries of its conditioning."""
 
-from __future__ import annotations
-
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ....ledits.attention import paste_area, weighted_mean
 from ....ledits.prompt import Prompt, word_maps
-from ..sampling.conditioning import weight_map
+from ..types import Conds
 from .recorder import Recorder
 
 
-def concept_word_maps(recorder: Recorder, name: str, conds: list[dict[str, Any]], prompt: Prompt, x: Tensor) -> Tensor:
-    """[B, h, w, words]: a concept may be asked for several areas; its maps are combined as ComfyUI combines the predictions.
-
-    Args:
-        name: of the concept's prompt.
-        conds: its entries, as ComfyUI's samplers hold them.
-        x: the state that was predicted, [B, C, H, W].
-
-    Raises:
-        RuntimeError: no layer of the network was recorded.
-    """
+def concept_word_maps(recorder: Recorder, name: str, conds: Conds, prompt: Prompt, x: Tensor) -> Tensor:
+    """[B, h, w, words] at a state x, [B, C, H, W]; the maps of a concept's entries combined as ComfyUI combines their predictions."""
     latent_size = (x.shape[-2], x.shape[-1])
     size = recorder.adapter.map_size(*latent_size)
     entries = []
@@ -32,10 +23,26 @@ def concept_word_maps(recorder: Recorder, name: str, conds: list[dict[str, Any]]
             maps = word_maps(recorder.maps(key, x.device), prompt)
             if "area" in cond:
                 maps = paste_area(maps, cond["area"], *latent_size, size)
-            entries.append((weight_map(cond, latent_size, maps), maps))
+            entries.append((_weight_map(cond, latent_size, maps), maps))
     if not entries:
         raise RuntimeError(
             f"LEDITS++ recorded no cross-attention for the concept {prompt.text!r} at maps of {size[1]}x{size[0]} pixels. "
             "Allow more parts of the network or another resolution in the attention store, or use mask_mode 'noise'."
         )
     return weighted_mean(entries)
+
+
+def _weight_map(cond: dict[str, Any], latent_size: tuple[int, int], maps: Tensor) -> Tensor:
+    """How much an entry's prediction counts beside others at each pixel of its maps, [B, h, w, words]; [B or 1, h, w, 1]."""
+    # A default entry counts where the others leave something.
+    strength = 1e-6 if "default" in cond else cond.get("strength", 1.0)
+    mask = maps.new_ones(1, *latent_size)
+    if "mask" in cond:
+        mask = cond["mask"][: len(maps)].to(maps) * cond.get("mask_strength", 1.0)
+    if "area" in cond:
+        height, width, top, left = cond["area"]
+        inside = torch.zeros_like(mask)
+        inside[:, top : top + height, left : left + width] = 1
+        mask = mask * inside
+    weights = F.interpolate(strength * mask[:, None], size=tuple(maps.shape[1:3]), mode="area")
+    return weights.movedim(1, -1).repeat(len(maps) // len(mask), 1, 1, 1)

@@ -1,10 +1,7 @@
-"""Which rows of a network call belong to which prompt, whatever guider asks.
+"""Which rows of a network call belong to which prompt, whatever guider asks and whatever other nodes have predicted in between.
 
-ComfyUI numbers the prompts of a prediction by their index in the guider's list, and other nodes have prompts of their own predicted in
-between. So a prompt is recognised by the uuids of its entries where predictions are asked for, and its chunks are tracked into the network.
+A prompt is recognised by the uuids of its entries where predictions are asked for, and its chunks are tracked into the network.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -13,33 +10,23 @@ from typing import Any
 
 from torch import Tensor
 
+from ..types import Conds
+
 CHUNKS = "ledits_chunks"
 
-CondKey = tuple[Hashable, Hashable]
-"""A prompt and the uuid of one of its entries."""
-
-Prompts = Callable[[], Mapping[Any, list[dict[str, Any]]]]
-"""Returns the entries of every tracked prompt, as the guider has them now."""
+CondKey = tuple[Hashable, Hashable]  # a prompt and the uuid of one of its entries
+Prompts = Callable[[], Mapping[Any, Conds]]  # the entries of every tracked prompt, as the guider has them now
 
 
 @dataclass(frozen=True)
 class Chunks:
-    """The chunks that ComfyUI put into one network call.
+    """The chunks that ComfyUI put into one network call."""
 
-    Attributes:
-        keys: CondKey of each chunk, or None if untracked.
-        size: rows in each.
-    """
-
-    keys: list[CondKey | None]
-    size: int
+    keys: list[CondKey | None]  # None where the prompt is not tracked
+    size: int  # rows in each
 
     def rows(self, batch: int) -> dict[CondKey, slice]:
-        """The rows of each tracked prompt in a batch.
-
-        Raises:
-            RuntimeError: another node changed the number of rows.
-        """
+        """The rows of each tracked prompt in a batch; RuntimeError where another node changed their number."""
         if batch != len(self.keys) * self.size:
             raise ambiguous_rows(len(self.keys) * self.size, batch)
         return {key: slice(i * self.size, (i + 1) * self.size) for i, key in enumerate(self.keys) if key is not None}
@@ -53,20 +40,9 @@ def ambiguous_rows(expected: int, found: int) -> RuntimeError:
 
 
 def track(
-    prompts: Prompts,
-    numbers: Mapping[Any, int],
-    executor: Any,
-    model: Any,
-    conds: list[list[dict[str, Any]] | None],
-    x: Tensor,
-    timestep: Tensor,
-    model_options: dict[str, Any],
+    prompts: Prompts, numbers: Mapping[Any, int], executor, model, conds: list[Conds | None], x, timestep, model_options: dict
 ) -> list[Tensor]:
-    """A CALC_COND_BATCH wrapper.
-
-    Args:
-        numbers: what `cond_or_uncond` says of a prompt to all other nodes, where it is not the index in the list.
-    """
+    """A CALC_COND_BATCH wrapper; `cond_or_uncond` tells all other nodes a prompt's number, or else its index in the list."""
     known = {_uuids(entries): name for name, entries in prompts().items() if entries}
     names = [known.get(_uuids(entries)) if entries else None for entries in conds]
     wrapper = partial(_wrap_call, names, numbers, model_options.get("model_function_wrapper"))
@@ -74,11 +50,7 @@ def track(
 
 
 def _wrap_call(
-    names: list[Hashable | None],
-    numbers: Mapping[Any, int],
-    earlier: Callable | None,
-    apply_model: Callable,
-    arguments: dict[str, Any],
+    names: list[Hashable | None], numbers: Mapping[Any, int], earlier: Callable | None, apply_model: Callable, arguments: dict[str, Any]
 ) -> Tensor:
     """Outermost model_function_wrapper: sees the batch before other wrappers change it."""
     indices, c = arguments["cond_or_uncond"], arguments["c"]
@@ -92,5 +64,5 @@ def _wrap_call(
     return apply_model(arguments["input"], arguments["timestep"], **c)
 
 
-def _uuids(entries: list[dict[str, Any]]) -> tuple[Hashable, ...]:
+def _uuids(entries: Conds) -> tuple[Hashable, ...]:
     return tuple(entry.get("uuid") for entry in entries)

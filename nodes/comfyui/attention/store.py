@@ -1,7 +1,5 @@
 """LEDITS_STORE: the attention of the last few sampling runs of a patched model, found again by the latent that they produced."""
 
-from __future__ import annotations
-
 import hashlib
 import threading
 from collections import deque
@@ -21,11 +19,8 @@ from .adapters import make_adapter
 from .recorder import Recorder, install_recording
 from .rows import CondKey
 
-MAX_RUNS = 4
-"""Runs of each kind, sampled and edited, that a store keeps."""
-BRANCHES = ("positive", "negative")
-"""What guiders call the prompts that can be read from a store."""
-
+MAX_RUNS = 4  # runs of each kind, sampled and edited, that a store keeps
+BRANCHES = ("positive", "negative")  # what guiders call the prompts that can be read from a store
 _RUN = f"{KEY}_run"
 
 
@@ -33,19 +28,15 @@ _RUN = f"{KEY}_run"
 class Run:
     """One sampling run: the maps of every prompt of both branches, and what this pack's guider recorded.
 
-    Attributes:
-        latent_size: height and width of the latent; areas that are predicted alone are not recorded.
-        maps: by branch ("positive" or "negative") and conditioning entry the mean over the steps, of [B, h, w, tokens]; one for each
-            number of tokens, which are more where a longer prompt was in the same batch.
-        encodings: what the sampler read for each of them.
-        edits: the record of a LEDITS++ guider that sampled in this run; it records its concepts itself, so nothing else is recorded.
+    The maps are means over the steps, of [B, h, w, tokens], by branch and conditioning entry; one for each number of tokens, which
+    are more where a longer prompt was in the same batch.
     """
 
     settings: StoreSettings
-    latent_size: tuple[int, int]
+    latent_size: tuple[int, int]  # height and width; areas that are predicted alone are not recorded
     maps: dict[CondKey, dict[int, RunningMean]] = field(default_factory=dict)
-    encodings: dict[CondKey, Tensor] = field(default_factory=dict)
-    edits: EditRecord | None = None
+    encodings: dict[CondKey, Tensor] = field(default_factory=dict)  # what the sampler read for each of them
+    edits: EditRecord | None = None  # of a LEDITS++ guider in this run; it records its concepts itself, so nothing else is recorded
     _sigma: float | None = None
     _recorder: Recorder | None = None
     # Several GPUs may begin a step at the same time, each in its own thread.
@@ -54,8 +45,7 @@ class Run:
     def apply_model_wrapper(self, executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         if self.edits is not None or tuple(x.shape[-2:]) != self.latent_size:
             return executor(x, *args, **kwargs)
-        transformer_options = args[4]
-        sigma = float(transformer_options["sigmas"].flatten()[0])
+        sigma = float(args[4]["sigmas"].flatten()[0])  # of the transformer_options
         with self._lock:
             if sigma != self._sigma or self._recorder is None:
                 self.finish_step()

@@ -1,34 +1,22 @@
 """ComfyUI's UNet (SD 1.x, SD 2.x, SDXL): cross-attention layers in the transformer blocks of three parts."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import comfy.ldm.modules.attention
 from torch import Tensor
 
 from ....ledits.attention import StoreSettings, downsampled_size, downsampling_steps
+from .recorded_call import RecordedCall
 
-if TYPE_CHECKING:
-    from .recorder import RecordedCall
-
-
-@dataclass(frozen=True)
-class Block:
-    """Address of one cross-attention layer: part ("input", "middle", "output"), block and transformer number; and the layer."""
-
-    part: str
-    number: int
-    index: int
-    layer: Any
+LayerAddress = tuple[str, int, int]
+"""As ComfyUI numbers a layer: part ("input", "middle", "output"), block and transformer."""
 
 
-def cross_attention_blocks(network: Any) -> Iterator[Block]:
-    """The cross-attention layers of a UNet, as ComfyUI numbers them; none for other networks."""
+def cross_attention_layers(network: Any) -> Iterator[tuple[LayerAddress, Any]]:
+    """The cross-attention layers of a UNet; none for other networks."""
     parts = {
         "input": getattr(network, "input_blocks", ()),
         "middle": [getattr(network, "middle_block", None) or ()],
@@ -39,7 +27,7 @@ def cross_attention_blocks(network: Any) -> Iterator[Block]:
             for layer in block:
                 for index, transformer in enumerate(getattr(layer, "transformer_blocks", ())):
                     if getattr(transformer, "attn2", None) is not None:
-                        yield Block(part, number, index, transformer.attn2)
+                        yield (part, number, index), transformer.attn2
 
 
 class UNetAdapter:
@@ -49,7 +37,7 @@ class UNetAdapter:
 
     @staticmethod
     def supports(network: Any) -> bool:
-        return next(cross_attention_blocks(network), None) is not None
+        return next(cross_attention_layers(network), None) is not None
 
     @staticmethod
     def encoding_width(config: dict[str, Any]) -> int | None:
@@ -62,17 +50,15 @@ class UNetAdapter:
     @contextlib.contextmanager
     def hook(self, network: Any, options: dict, call: RecordedCall) -> Iterator[dict]:
         options, hook = dict(options), _Hook(call)
-        replacements = dict(options.get("patches_replace", {}))
+        replacements = options.get("patches_replace", {})
         occupants = replacements.get("attn2", {})
         hooked = dict(occupants)
-        for block in cross_attention_blocks(network):
-            if self._recorded[block.part]:
+        for address, layer in cross_attention_layers(network):
+            if self._recorded[address[0]]:
                 # ComfyUI takes the transformer's own slot first, then the block's.
-                own = (block.part, block.number, block.index)
-                earlier = occupants.get(own, occupants.get(own[:2]))
-                hooked[own] = partial(hook.replace_attention, block.layer, earlier, options)
-        replacements["attn2"] = hooked
-        options["patches_replace"] = replacements
+                earlier = occupants.get(address, occupants.get(address[:2]))
+                hooked[address] = partial(hook.replace_attention, layer, earlier, options)
+        options["patches_replace"] = replacements | {"attn2": hooked}
         patches = options.get("patches", {})
         if patches.get("attn2_patch"):
             options["patches"] = patches | {"attn2_patch": [hook.capture_inputs, *patches["attn2_patch"]]}
@@ -100,16 +86,13 @@ class _Hook:
     ) -> Tensor:
         """An attn2 replacement: records the layer, then computes what would have been computed without it."""
         heads = extra["n_heads"]
-        self._record(layer, query, key, heads)
-        if earlier is not None:
-            return earlier(query, key, value, extra)
-        attention = comfy.ldm.modules.attention.optimized_attention
-        return attention(query, key, value, heads, attn_precision=extra.get("attn_precision"), transformer_options=options)
-
-    def _record(self, layer: Any, query: Tensor, key: Tensor, heads: int) -> None:
         (hidden, context), self._inputs = self._inputs or (query, key), None
         # Regional prompts and the like give the layer rows or tokens of their own. The prompt's words are those that came in.
         if hidden.shape[:2] != query.shape[:2] or context.shape[1] < key.shape[1]:
             self._call.add_layer(hidden, context, heads, layer.to_q, layer.to_k)
         else:
             self._call.add_layer(query, key, heads)
+        if earlier is not None:
+            return earlier(query, key, value, extra)
+        attention = comfy.ldm.modules.attention.optimized_attention
+        return attention(query, key, value, heads, attn_precision=extra.get("attn_precision"), transformer_options=options)

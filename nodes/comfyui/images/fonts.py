@@ -1,7 +1,5 @@
 """Fonts for texts in any language."""
 
-from __future__ import annotations
-
 import functools
 
 from PIL import ImageFont

@@ -1,7 +1,5 @@
 """Heatmaps and masks over images; all values in 0..1."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,8 +9,7 @@ INFERNO = (
     "c63e4d d14644 db4f3b e35932 eb6528 f1711e f67f14 f98d0a fb9c06 fcab0f fbba1f f9ca32 f5d949 f2e865 f3f586 fcffa4"
 )
 """Every eighth color of matplotlib's colormap of this name, by S. van der Walt and N. Smith (CC0): perceptually uniform."""
-MASK_COLOR, INNER_LINE, OUTER_LINE = (1.0, 0.0, 0.55), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
-"""The white and the black line stand out on any image."""
+MASK_COLOR, INNER_LINE, OUTER_LINE = (1.0, 0.0, 0.55), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)  # white and black stand out on any image
 MASK_OPACITY = 0.45
 
 

@@ -1,7 +1,5 @@
 """Labeled images, alone and on a sheet, that are readable at any size."""
 
-from __future__ import annotations
-
 import math
 import sys
 from bisect import bisect_right
@@ -74,10 +72,7 @@ def contact_sheet(images: Sequence[Tensor], labels: Sequence[str], columns: int)
 def add_labels(images: Sequence[Tensor], labels: Sequence[str], columns: int = 1) -> list[Tensor]:
     """Each image [B, H, W, 3] of one width with its label on a dark strip below, all strips of one height and letter size.
 
-    Args:
-        images: narrow ones are upscaled.
-        labels: letters that no font here has become ?.
-        columns: of an image that is a sheet itself; its label is as large as the labels on it.
+    Narrow images are upscaled. Letters that no font here has become ?. The label of a sheet of `columns` is as large as those on it.
     """
     images = [fit(image) for image in images]
     width = images[0].shape[2]

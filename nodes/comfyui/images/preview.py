@@ -1,7 +1,5 @@
 """What nodes show on the canvas: text, and images as ComfyUI's Preview Image shows them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,9 +41,8 @@ def image_ui(
     """The `ui` output that shows a sheet for each image of a batch, numbered if there are several.
 
     Args:
-        draw: makes the sheet of the image at an index of the batch, [1, H, W, 3] in 0..1.
-        labels: texts on a sheet; the letters that no font here has are shown as a text.
-        columns: of a sheet.
+        draw: makes the sheet, [1, H, W, 3] in 0..1, of the image at an index of the batch.
+        labels: on a sheet; the letters that no font here has are shown as a text.
         steps: how many the node has sampled; 0 if it shows no latent previews.
     """
     sheets = [draw(index) for index in range(min(count, MAX_PREVIEWS))]
@@ -70,21 +67,11 @@ def sheet_ui(node: Node, sheets: Tensor, labels: Sequence[str] = (), columns: in
 
 
 def mask_ui(
-    node: Node,
-    image: Tensor,
-    masks: Tensor,
-    concepts: Sequence[Concept],
-    record: EditRecord,
-    scale_factor: int,
-    text: str | None,
-    steps: int,
+    node: Node, image: Tensor, masks: Tensor, concepts: Sequence[Concept], record: EditRecord, factor: int, text: str | None, steps: int
 ) -> dict[str, Any]:
-    """The `ui` output of an edit: a panel for each concept, with its mask over the image; the rest as in `image_ui`.
+    """The `ui` output of an edit: for each concept its mask of [concepts * B, H, W] over the image, [B or 1, h, w, 3] of any size.
 
-    Args:
-        image: [B or 1, h, w, 3] in 0..1, of any size.
-        masks: [concepts * B, H, W], concept by concept.
-        scale_factor: image pixels along a side of a latent pixel; the VAE crops the rest.
+    The VAE crops what does not fill a latent pixel, of `factor` image pixels along a side. The rest as in `image_ui`.
     """
     height, width = masks.shape[1:]
     by_concept = masks.unflatten(0, (len(concepts), -1))
@@ -92,7 +79,7 @@ def mask_ui(
     columns = count_columns(len(concepts), height, width)
 
     def draw_sheet(index: int) -> Tensor:
-        background = center_crop(image[index % len(image)][None], height, width, scale_factor)
+        background = center_crop(image[index % len(image)][None], height, width, factor)
         background = fit(background, PREVIEW_SIZE, len(concepts))
         panels, labels = [], []
         for mask, change, used in zip(by_concept[:, index], changes, record.masks, strict=True):
@@ -110,10 +97,7 @@ def describe_area(mask: Tensor) -> str:
 
 
 def latents_to_rgb(model: ModelPatcher, latents: Tensor) -> Tensor:
-    """Latents [B, C, h, w] at the model's scale as ComfyUI's latent previews show them, without a network: [B, h', w', 3] in 0..1.
-
-    The mean of the channels in gray, if ComfyUI has no colors for this kind of latent.
-    """
+    """Latents [B, C, h, w] at the model's scale as ComfyUI's previews show them, [B, h', w', 3]; gray if it has no colors for them."""
     kind = model.get_model_object("latent_format")
     if kind.latent_rgb_factors is None:
         return min_max_normalize(latents.float().mean(1))[..., None].expand(-1, -1, -1, 3)

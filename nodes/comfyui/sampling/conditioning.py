@@ -1,6 +1,4 @@
-"""Conditionings: a concept asked as the negative prompt is, and how much each entry of a conditioning counts where."""
-
-from __future__ import annotations
+"""What an edit makes of a concept's inputs: its conditioning asked as the negative prompt is, and its mask at the latent's size."""
 
 from typing import Any
 
@@ -22,27 +20,6 @@ def with_options_of(negative: Conditioning, concept: Conditioning) -> Conditioni
         if not any(_is_equal(options, other) for other in all_options):
             all_options.append(options)
     return [[encoding, options | own | _combine_hooks(options, own)] for options in all_options for encoding, own in concept]
-
-
-def weight_map(cond: dict[str, Any], latent_size: tuple[int, int], maps: Tensor) -> Tensor:
-    """How much an entry's prediction counts beside others at each pixel of the maps, [B or 1, h, w, 1].
-
-    Args:
-        cond: the entry, as ComfyUI's samplers hold it.
-        maps: [B, h, w, words].
-    """
-    # A default entry counts where the others leave something.
-    strength = 1e-6 if "default" in cond else cond.get("strength", 1.0)
-    mask = maps.new_ones(1, *latent_size)
-    if "mask" in cond:
-        mask = cond["mask"][: len(maps)].to(maps) * cond.get("mask_strength", 1.0)
-    if "area" in cond:
-        height, width, top, left = cond["area"]
-        inside = torch.zeros_like(mask)
-        inside[:, top : top + height, left : left + width] = 1
-        mask = mask * inside
-    weights = F.interpolate(strength * mask[:, None], size=tuple(maps.shape[1:3]), mode="area")
-    return weights.movedim(1, -1).repeat(len(maps) // len(mask), 1, 1, 1)
 
 
 def resize_mask(mask: Tensor | None, latent: Tensor, device: torch.device) -> Tensor | None:

@@ -1,9 +1,6 @@
 """Masked semantic guidance inside ComfyUI's sampling."""
 
-from __future__ import annotations
-
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import comfy.samplers
@@ -17,28 +14,15 @@ from ..attention.adapters import make_adapter
 from ..attention.concept_map import concept_word_maps
 from ..attention.recorder import Recorder
 from ..attention.store import keep_edits, store_settings
-from ..types import Base, Concept, EditRecord, ImageInversion
+from ..types import Base, Concept, Conds, EditRecord, ImageInversion
 from .conditioning import resize_mask, with_options_of
-from .predictions import Conds, predict_conds
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What the network predicts at one state: D_base, D_empty, D_c of each active concept, and their attention."""
-
-    base: Tensor
-    empty: Tensor
-    concepts: dict[int, Tensor]
-    recorder: Recorder | None
+from .predictions import predict_conds
 
 
 class MaskedGuider(comfy.samplers.CFGGuider):
     """Predicts D' = D_base + sum of M_c G_c; without concepts just D_base.
 
-    Args:
-        base: what an inversion uses, or what an edit starts from.
-        inversion: the one that is edited; steps are counted by its noise levels. None while inverting.
-        record: filled while sampling, for whoever wants to look afterwards.
+    Steps are counted by the noise levels of the inversion that is edited; None while inverting. Sampling fills the record.
     """
 
     def __init__(
@@ -79,24 +63,21 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             del self._record, self._user_masks, self._next_step
 
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: dict = {}, seed: int | None = None) -> Tensor:
-        step = self._step(timestep)
+        sigma = float(timestep.flatten()[0]) * (1 + 1e-6)
+        step = sum(level > sigma for level in self._sigmas[:-1])
         self._advance_hooks(step, timestep, model_options)
         active = [number for number, concept in enumerate(self.concepts) if concept.settings.is_active(step)]
-        predictions = self._predict(x, timestep, active, model_options)
+        recorder = self._make_recorder(x, active)
+        base, predictions = self._predict(x, timestep, active, recorder, model_options)
         guidances, masks = [], []
         for number in active:
             concept, user_mask = self.concepts[number], self._user_masks[number]
-            guidance = concept_guidance(predictions.concepts[number], predictions.empty, concept.settings, user_mask)
-            mask = guidance_mask(guidance, concept.settings, self._word_map(predictions.recorder, number, x), concept.smoothing)
+            guidance = concept_guidance(predictions[_name(number)], predictions["negative"], concept.settings, user_mask)
+            mask = guidance_mask(guidance, concept.settings, self._word_map(recorder, number, x), concept.smoothing)
             self._record.masks[number] = mask if user_mask is None else mask * user_mask
             guidances.append(guidance)
             masks.append(mask)
-        return apply_guidance(predictions.base, guidances, masks)
-
-    def _step(self, timestep: Tensor) -> int:
-        """How many of the inversion's levels lie above this one."""
-        sigma = float(timestep.flatten()[0]) * (1 + 1e-6)
-        return sum(level > sigma for level in self._sigmas[:-1])
+        return apply_guidance(base, guidances, masks)
 
     def _advance_hooks(self, step: int, timestep: Tensor, model_options: dict) -> None:
         """Keyframed hooks count steps: lets them pass the steps that a replay skips, as they did in the inversion."""
@@ -106,19 +87,22 @@ class MaskedGuider(comfy.samplers.CFGGuider):
                 self.model_patcher.prepare_hook_patches_current_keyframe(torch.full_like(timestep, sigma), hooks, model_options)
         self._next_step = step + 1
 
-    def _predict(self, x: Tensor, timestep: Tensor, active: list[int], model_options: dict) -> Predictions:
-        """D_base by ComfyUI's own guidance, whose one calc_cond_batch predicts the concepts too."""
+    def _predict(
+        self, x: Tensor, timestep: Tensor, active: list[int], recorder: Recorder | None, model_options: dict
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """D_base by ComfyUI's own guidance, and the predictions of its one calc_cond_batch, which also has D_empty and each D_c."""
         options = dict(model_options)
         cond, uncond, scale = "positive", "negative", self.cfg
-        if self._has_single_base(options):
-            # Without CFG, pass the single prediction as both cond and uncond so post-CFG patches still work.
+        # Some nodes want the negative prompt's prediction even where it has no weight.
+        without_cfg = math.isclose(self.cfg, 1.0) and not options.get("disable_cfg1_optimization", False)
+        if without_cfg or "positive" not in self.conds:
+            # Pass the single prediction as both cond and uncond so post-CFG patches still work.
             cond = uncond = "positive" if "positive" in self.conds else "negative"
             scale = 1.0
             options["disable_cfg1_optimization"] = True
             options.pop("sampler_cfg_function", None)
         asked = [name for name in ("negative", "positive") if name in (cond, uncond) or (active and name == "negative")]
         conds: dict[str, Conds] = {name: self.conds[name] for name in [*asked, *map(_name, active)]}
-        recorder = self._recorder(x, active)
         found: dict[str, Tensor] = {}
 
         def calc_cond_batch(arguments: dict[str, Any]) -> list[Tensor]:
@@ -132,15 +116,9 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         base = comfy.samplers.sampling_function(
             self.inner_model, x, timestep, self.conds[uncond], self.conds[cond], scale, model_options=options
         )
-        return Predictions(base, found.get("negative", base), {number: found[_name(number)] for number in active}, recorder)
+        return base, found
 
-    def _has_single_base(self, model_options: dict) -> bool:
-        """Whether the base is one prompt's prediction; some nodes want the negative prompt's even where it has no weight."""
-        if "positive" not in self.conds:
-            return True
-        return math.isclose(self.cfg, 1.0) and not model_options.get("disable_cfg1_optimization", False)
-
-    def _recorder(self, x: Tensor, active: list[int]) -> Recorder | None:
+    def _make_recorder(self, x: Tensor, active: list[int]) -> Recorder | None:
         names = {_name(number) for number in active if self.concepts[number].records_attention}
         if not names:
             return None

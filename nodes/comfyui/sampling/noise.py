@@ -1,7 +1,5 @@
 """What a MODEL's own sampling object says of its noise. The only place that knows ComfyUI's classes of noise."""
 
-from __future__ import annotations
-
 import comfy.model_sampling
 from comfy.model_patcher import ModelPatcher
 
@@ -11,9 +9,8 @@ from ....ledits.solver import NoiseKind
 def noise_kind(model: ModelPatcher) -> NoiseKind | None:
     """How the model mixes image and noise; None where the solver does not know its kind."""
     sampling = model.get_model_object("model_sampling")
-    if isinstance(sampling, comfy.model_sampling.CONST):
-        return NoiseKind(flow=True)
-    return NoiseKind() if isinstance(sampling, comfy.model_sampling.EPS) else None
+    flow = isinstance(sampling, comfy.model_sampling.CONST)
+    return NoiseKind(flow) if flow or isinstance(sampling, comfy.model_sampling.EPS) else None
 
 
 def vae_scale_factor(model: ModelPatcher) -> int:

@@ -1,7 +1,5 @@
 """All predictions of one step, in one calc_cond_batch where other nodes allow it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,18 +7,14 @@ import comfy.samplers
 from torch import Tensor
 
 from ..attention.recorder import Recorder, tracked_options
-
-Conds = list[dict[str, Any]]
-"""A conditioning as ComfyUI's samplers hold it."""
+from ..types import Conds
 
 
 def predict_conds(conds: dict[str, Conds], arguments: dict[str, Any], recorder: Recorder | None) -> dict[str, Tensor]:
     """The denoised prediction of each prompt, [B, C, H, W].
 
-    Args:
-        conds: in the order "negative", "positive", concepts.
-        arguments: what ComfyUI gives to a `sampler_calc_cond_batch_function`; one in its model options is another node's.
-        recorder: records the attention of the prompts that it wants.
+    The prompts are in the order "negative", "positive", concepts. The arguments are what ComfyUI gives to a
+    `sampler_calc_cond_batch_function`; one in its model options is another node's.
     """
     # Other nodes know the negative prompt as 1, and everything else as 0.
     numbers = {name: int(name == "negative") for name in conds}

@@ -1,24 +1,17 @@
 """Running a sampler the way ComfyUI's own nodes do."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
-import comfy.samplers
 import comfy.utils
 import latent_preview
 import torch
+from comfy.samplers import CFGGuider, Sampler
 from torch import Tensor
 
 
 def sample(
-    guider: comfy.samplers.CFGGuider,
-    sampler: comfy.samplers.Sampler,
-    latent: dict[str, Any],
-    sigmas: Tensor,
-    seed: int,
-    callback: Callable | None = None,
+    guider: CFGGuider, sampler: Sampler, latent: dict[str, Any], sigmas: Tensor, seed: int, callback: Callable | None = None
 ) -> Tensor:
     """The sampler's result for a LATENT, no noise added; with interrupts, and with previews and progress unless a callback replaces them."""
     samples = latent["samples"]
@@ -34,16 +27,13 @@ def sample(
     )
 
 
-def sample_each(
-    guiders: list[comfy.samplers.CFGGuider], sampler: comfy.samplers.Sampler, latent: dict[str, Any], sigmas: Tensor, seed: int
-) -> list[Tensor]:
+def sample_each(guiders: list[CFGGuider], sampler: Sampler, latent: dict[str, Any], sigmas: Tensor, seed: int) -> list[Tensor]:
     """The results of several guiders one after the other, with one progress bar over all."""
     steps = len(sigmas) - 1
     total = steps * len(guiders)
     show = latent_preview.prepare_callback(guiders[0].model_patcher, total)
-    results = []
-    for done, guider in enumerate(guiders):
-        results.append(
-            sample(guider, sampler, latent, sigmas, seed, lambda step, x0, x, _, done=done: show(done * steps + step, x0, x, total))
-        )
-    return results
+
+    def sample_one(done: int, guider: CFGGuider) -> Tensor:
+        return sample(guider, sampler, latent, sigmas, seed, lambda step, x0, x, _: show(done * steps + step, x0, x, total))
+
+    return [sample_one(done, guider) for done, guider in enumerate(guiders)]

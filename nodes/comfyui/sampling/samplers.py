@@ -1,7 +1,5 @@
 """Inversion and replay as ComfyUI samplers: loading, previews, progress and interrupts come with the guider that runs them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,51 +19,20 @@ from .guider import MaskedGuider
 
 @dataclass(frozen=True)
 class Job:
-    """One run, as ComfyUI hands it to a sampler.
-
-    Attributes:
-        guider: predicts the denoised latent.
-        sigmas: [N + 1] noise levels.
-        arguments: what every prediction is called with besides state and level.
-        latent: [B, C, H, W] the image at the model's scale.
-        denoise_mask: where the image may change at a step, or None.
-        callback: called after every step.
-    """
+    """What ComfyUI hands to a sampler, as the method takes it."""
 
     guider: Any
-    sigmas: Tensor
-    arguments: dict[str, Any]
-    latent: Tensor
+    latent: Tensor  # [B, C, H, W] at the model's scale
+    sigmas: Tensor  # [N + 1]
+    denoise: Denoiser
     denoise_mask: Callable[[int], Tensor] | None
     callback: StepCallback
 
-    def denoiser(self) -> Denoiser:
-        """The guider's prediction at a state and a step."""
-        levels = self.sigmas[:, None].to(self.latent).expand(-1, self.latent.shape[0])
-
-        def denoise(x: Tensor, step: int) -> Tensor:
-            # Some patches are stochastic (ToMe, HyperTile): seed per step so inversion and edit draw the same numbers.
-            with torch.random.fork_rng(devices=[]):
-                _seed(x.device, ((self.arguments["seed"] or 0) + step) % 2**64)
-                return self.guider(x, levels[step], **self.arguments)
-
-        return denoise
-
 
 class _Sampler(comfy.samplers.Sampler):
-    """Brings ComfyUI's arguments into a Job, with a progress bar in the terminal."""
+    """Makes a Job of ComfyUI's arguments, with a progress bar in the terminal."""
 
-    def sample(
-        self,
-        model_wrap: Any,
-        sigmas: Tensor,
-        extra_args: dict[str, Any],
-        callback: Callable | None,
-        noise: Tensor,
-        latent_image: Tensor | None = None,
-        denoise_mask: Tensor | None = None,
-        disable_pbar: bool = False,
-    ) -> Tensor:
+    def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False) -> Tensor:
         steps = len(sigmas) - 1
         with comfy.utils.model_trange(steps, disable=disable_pbar) as bar:
 
@@ -75,11 +42,12 @@ class _Sampler(comfy.samplers.Sampler):
                     callback(step, denoised, x, steps)
 
             latent = noise if latent_image is None else latent_image
+            denoise = partial(_denoise, model_wrap, sigmas, extra_args)
             mask = None if denoise_mask is None else partial(_mask_at, denoise_mask, model_wrap, sigmas, extra_args["model_options"])
-            return self.run(Job(model_wrap, sigmas, extra_args, latent, mask, step_callback))
+            return self.run(Job(model_wrap, latent, sigmas, denoise, mask, step_callback))
 
     def run(self, job: Job) -> Tensor:
-        """Does the job and returns the latent that it ends with."""
+        """Returns the latent that the job ends with."""
         raise NotImplementedError
 
 
@@ -92,7 +60,7 @@ class InversionSampler(_Sampler):
         self._noise, self._seed = noise, seed
 
     def run(self, job: Job) -> Tensor:
-        result = invert(job.latent, job.sigmas, job.denoiser(), noise=self._noise, seed=self._seed, callback=job.callback)
+        result = invert(job.latent, job.sigmas, job.denoise, noise=self._noise, seed=self._seed, callback=job.callback)
         finite = torch.isfinite(result.denoised).flatten(1).all(1)
         if not finite.all():
             raise _not_finite(f"at step {int((~finite).nonzero()[0])}", "take out the node that breaks it")
@@ -107,15 +75,15 @@ class ReplaySampler(_Sampler):
         self._inversion = inversion.trajectory
 
     def run(self, job: Job) -> Tensor:
-        guider = job.guider if isinstance(job.guider, MaskedGuider) else None
-        if guider is not None and guider.inversion is not None and guider.inversion.trajectory is not self._inversion:
-            raise LeditsInputError("sampler", "has a different inversion than the guider: connect the same one to both")
-        first = guider.first_step if guider is not None else 0
-        inversion = self._cut(job.latent, job.sigmas)
-        x = replay(inversion, job.denoiser(), first=first, denoise_mask=job.denoise_mask, callback=job.callback)
+        guider, first = job.guider, 0
+        if isinstance(guider, MaskedGuider):
+            if guider.inversion is not None and guider.inversion.trajectory is not self._inversion:
+                raise LeditsInputError("sampler", "has a different inversion than the guider: connect the same one to both")
+            first = guider.first_step
+        x = replay(self._cut(job.latent, job.sigmas), job.denoise, first=first, denoise_mask=job.denoise_mask, callback=job.callback)
         if not torch.isfinite(x).all():
             raise _not_finite("while it edited", "lower the scale of the concepts")
-        return job.guider.inner_model.model_sampling.inverse_noise_scaling(job.sigmas[-1], x)
+        return guider.inner_model.model_sampling.inverse_noise_scaling(job.sigmas[-1], x)
 
     def _cut(self, latent: Tensor, sigmas: Tensor) -> Inversion:
         """The inversion on the device of the latent, cut to the levels that were asked for."""
@@ -130,15 +98,9 @@ class ReplaySampler(_Sampler):
                 "sigmas",
                 "are not the inversion's: connect the sigmas that come with this sampler; of a split list only the first part can be replayed",
             )
-        device = latent.device
-        return replace(
-            whole,
-            x0=whole.x0.to(device),
-            sigmas=whole.sigmas[: steps + 1],
-            x_T=whole.x_T.to(device),
-            denoised=whole.denoised[:steps].to(device),
-            noise_maps=whole.noise_maps[:steps].to(device),
-        )
+        tensors = {"x0": whole.x0, "x_T": whole.x_T, "denoised": whole.denoised[:steps], "noise_maps": whole.noise_maps[:steps]}
+        moved: dict[str, Any] = {name: tensor.to(latent.device) for name, tensor in tensors.items()}
+        return replace(whole, sigmas=whole.sigmas[: steps + 1], **moved)
 
 
 class ProbeSampler(_Sampler):
@@ -149,7 +111,7 @@ class ProbeSampler(_Sampler):
 
     def run(self, job: Job) -> Tensor:
         x = add_noise(job.latent, self._noise.levels(job.sigmas[:1]), self._seed)[0]
-        denoised = job.denoiser()(x, 0)
+        denoised = job.denoise(x, 0)
         job.callback(0, denoised, x)
         return denoised
 
@@ -162,21 +124,21 @@ def _not_finite(when: str, remedy: str) -> LeditsInputError:
     )
 
 
+def _denoise(guider: Any, sigmas: Tensor, arguments: dict[str, Any], x: Tensor, step: int) -> Tensor:
+    """The guider's prediction. Some patches are stochastic (ToMe, HyperTile): inversion and edit draw the same numbers at a step."""
+    # torch.manual_seed also records a stack trace for unused GPUs, which takes as long as a step's masks.
+    seed_rng = torch.default_generator.manual_seed if x.device.type == "cpu" else torch.manual_seed
+    with torch.random.fork_rng(devices=[]):
+        seed_rng(((arguments["seed"] or 0) + step) % 2**64)
+        return guider(x, sigmas[step].to(x).expand(len(x)), **arguments)
+
+
 def _mask_at(mask: Tensor, guider: Any, sigmas: Tensor, model_options: dict[str, Any], step: int) -> Tensor:
     """The mask at a step, which other nodes may change from step to step (Differential Diffusion)."""
     function = model_options.get("denoise_mask_function")
     if function is None:
         return mask
     return function(sigmas[step].expand(len(mask)), mask, extra_options={"model": guider, "sigmas": sigmas})
-
-
-def _seed(device: torch.device, seed: int) -> None:
-    """Seeds the RNG of this device."""
-    if device.type == "cpu":
-        # torch.manual_seed also records a stack trace for unused GPUs, which takes as long as a step's masks.
-        torch.default_generator.manual_seed(seed)
-    else:
-        torch.manual_seed(seed)
 
 
 def _size(latent: Tensor) -> str:

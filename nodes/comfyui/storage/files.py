@@ -1,7 +1,5 @@
 """Inversion files in a folder: which there are, and opening one without leaving the folder."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import stat
@@ -10,12 +8,10 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 SUFFIX = ".inversion.safetensors"
+LEFTOVER_AGE = 3600.0  # seconds after which a leftover temp file is deleted
 
-LEFTOVER_AGE = 3600.0
-"""Age in seconds after which a leftover temp file is deleted."""
-
+# Without blocking, because opening a pipe would wait for a writer.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-"""Without blocking, because opening a pipe would wait for a writer."""
 
 
 class InversionFileError(ValueError):
@@ -37,11 +33,7 @@ def state(folder: Path, name: str) -> str:
 
 
 def open_inside(folder: Path, name: str) -> BinaryIO:
-    """Opens a plain file below a folder for reading. The folder itself may be a link; nothing below it may.
-
-    Raises:
-        InversionFileError: the name leads elsewhere, or is not the name of a plain file.
-    """
+    """Opens a plain file below a folder, which may be a link itself; InversionFileError where the name is of anything else."""
     relative = PurePath(name)
     if not relative.parts or "\0" in name or relative.is_absolute() or relative.drive or ".." in relative.parts:
         raise InversionFileError("is not the name of a file below its folder: choose one from the list")

@@ -1,8 +1,7 @@
 """Recognises a network in another process, where object ids mean nothing."""
 
-from __future__ import annotations
-
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,13 +13,10 @@ from torch import Tensor
 from .. import KEY
 from ..types import NetworkFingerprint
 
-SAMPLES = 16
-"""Values read of each tensor. Training changes every value of the tensors that it changes."""
+SAMPLES = 16  # values read of each tensor; training changes every value of the tensors that it changes
 
 _PLAIN = int | float | str | bool | None
-
-_Part = tuple[str, Tensor | None]
-"""What is hashed: a text, or a tensor with its name."""
+_Part = tuple[str, Tensor | None]  # what is hashed: a text, or a tensor with its name
 
 
 def fingerprint(model: ModelPatcher) -> NetworkFingerprint:
@@ -48,10 +44,11 @@ def _checkpoint(model: ModelPatcher) -> Iterator[_Part]:
         for name, weight in _unpatched(model, "diffusion_model").named_parameters():
             key = f"diffusion_model.{name}"
             # While patches are applied, the original weight is in a backup.
-            original = model.hook_backup.get(key, (None,))[0]
-            if original is None and key in model.backup:
-                original = model.backup[key].weight
-            yield key, weight if original is None else original
+            if model.hook_backup.get(key, (None,))[0] is not None:
+                weight = model.hook_backup[key][0]
+            elif key in model.backup:
+                weight = model.backup[key].weight
+            yield key, weight
         yield from _unpatched(model, "model_sampling").named_buffers()
 
 
@@ -110,14 +107,9 @@ def _hash(parts: Iterable[_Part]) -> str | None:
                 text = f"{text} {type(tensor).__name__} {stored.dtype} {tuple(stored.shape)}"
                 samples.append(_sample(stored))
             digest.update(f"{len(text)} {text}".encode())
-        for device in {sample.device for sample in samples}:
-            indices = [i for i, sample in enumerate(samples) if sample.device == device]
-            # One transfer per device.
-            values = torch.cat([samples[i] for i in indices]).cpu().split([len(samples[i]) for i in indices])
-            for i, value in zip(indices, values, strict=True):
-                samples[i] = value
-        for sample in samples:
-            digest.update(sample.numpy().tobytes())
+        # One transfer for all neighbours on one device.
+        for _, neighbours in itertools.groupby(samples, key=lambda sample: sample.device):
+            digest.update(torch.cat(list(neighbours)).cpu().numpy().tobytes())
         return digest.hexdigest()
     except Exception:
         return None

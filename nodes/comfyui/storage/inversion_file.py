@@ -4,8 +4,6 @@ Beside the tensors, the metadata hold three texts: the format's version, the con
 the tensors in it), and a checksum over both. Nothing in a file is executed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
@@ -29,24 +27,22 @@ from .tensor_tree import DTYPES, UnstorableError, decode, encode
 VERSION = "1"
 VERSION_KEY, CONTENT_KEY, CHECKSUM_KEY = "ledits_inversion", "ledits_content", "ledits_checksum"
 
+# The trajectory's tensors: name in the file, name in memory.
 TRAJECTORY = {"original": "x0", "sigmas": "sigmas", "start": "x_T", "denoised": "denoised", "corrections": "noise_maps"}
-"""The trajectory's tensors: name in the file, name in memory."""
 
 # An inversion of many images with long prompts stays far below each of these.
 MAX_FILE = 8 << 30
 MAX_HEADER = 1 << 20
 MAX_TENSORS = 1024
 
+# What reading a malformed file raises, here and in the libraries.
 _MALFORMED = (safetensors.SafetensorError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What reading a malformed file raises, here and in the libraries."""
 
 
 def save(inversion: ImageInversion, folder: Path, name: str) -> None:
     """Writes folder/name, which appears only when it is complete and has been read back.
 
-    Raises:
-        UnstorableError: the inversion has something that a file cannot hold.
-        OSError: the disk does not take it.
+    UnstorableError where the inversion has something that a file cannot hold, OSError where the disk does not take it.
     """
     extra: dict[str, Tensor] = {}
     content = {
@@ -83,11 +79,7 @@ def save(inversion: ImageInversion, folder: Path, name: str) -> None:
 
 
 def load(folder: Path, name: str) -> ImageInversion:
-    """Reads folder/name into RAM.
-
-    Raises:
-        InversionFileError: it is not there, leads out of the folder, or is not a valid inversion.
-    """
+    """Reads folder/name into RAM; InversionFileError where it is not there, leads out of the folder, or is not a valid inversion."""
     with open_inside(folder, name) as file:
         return read(file)
 

@@ -1,7 +1,5 @@
 """Whether a loaded inversion belongs to the model that edits it."""
 
-from __future__ import annotations
-
 from comfy.model_patcher import ModelPatcher
 
 from ..types import ImageInversion

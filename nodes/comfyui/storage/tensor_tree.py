@@ -1,7 +1,5 @@
 """Trees of dicts, lists, tuples, numbers, texts, None and tensors as JSON, with the tensors kept beside it under names."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -20,9 +18,7 @@ class UnstorableError(ValueError):
 def encode(value: Any, tensors: dict[str, Tensor], part: str, key: str = "", depth: int = 0) -> Any:
     """JSON of one value: dicts as {"dict": ...}, tuples as {"tuple": ...}, tensors as {"tensor": name}, the rest as itself.
 
-    Args:
-        tensors: receives the tensors under their names.
-        part, key: which tree this is and the innermost dict key on the way here, for the message.
+    `tensors` receives the tensors; the tree's name, `part`, and the innermost dict's `key` are for the error.
     """
     what = repr(value) if isinstance(value, float) else f"{type(value).__name__} {getattr(value, 'dtype', '')}".strip()
     if depth > MAX_DEPTH:

@@ -1,7 +1,5 @@
 """CLIP, alone (SD 1.5, SD 2.x) or as a pair with one vocabulary (SDXL): one token is one column of the encoding."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -11,8 +9,7 @@ from torch import Tensor
 from ....ledits.prompt import Prompt, group_subwords
 
 ENCODERS = ("l", "g", "h")
-WORD_END = "</w>"
-"""CLIP's vocabulary marks the last subword of a word so."""
+WORD_END = "</w>"  # CLIP's vocabulary marks the last subword of a word so
 EMBEDDING = re.compile(r"embedding:([^\s,:()<\[]+)")
 
 Tokens = dict[str, list[list[tuple[Any, ...]]]]

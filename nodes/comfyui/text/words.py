@@ -1,15 +1,12 @@
 """Encodes prompts, and finds their words in what the network reads."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from ....ledits.prompt import Prompt
 from ..types import Conditioning
 from . import clip as clip_tokenizer
 
-TOKENIZERS = (clip_tokenizer,)
-"""One module for each kind of tokenizer."""
+TOKENIZERS = (clip_tokenizer,)  # one module for each kind of tokenizer
 
 
 def encode(clip: Any, text: str) -> Conditioning:
