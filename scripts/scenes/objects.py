@@ -165,14 +165,14 @@ class Sprite:
     box: tuple[int, int, int, int]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load_render(render: str) -> np.ndarray:
     """[H, W, 4] float32 in 0..1, colours as they are in the file."""
     with Image.open(FOLDER / f"{render}.webp") as image:
         return np.asarray(image.convert("RGBA"), np.float32) / 255
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def sprite(name: str, colour: str | None, accessory: str | None) -> Sprite:
     kind = KINDS[name]
     rgba = load_render(kind.render)

@@ -90,7 +90,7 @@ def draw_room(room: Room) -> np.ndarray:
     return image * (1.02 - crease + 0.14 * side - corners)[..., None]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _noise(cells: int, blur: float) -> np.ndarray:
     """Periodic noise, [512, 512] float32 with zero mean and unit deviation."""
     rng = np.random.default_rng((cells, 5))

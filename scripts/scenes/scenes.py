@@ -85,6 +85,9 @@ class Scene:
 
     def draw(self) -> Layers:
         canvas = draw_room(self.room)
+        if not self.items:
+            nothing = np.zeros((0, SIZE, SIZE), np.float32)
+            return Layers(_finish(canvas, self.room), nothing, nothing, nothing)
         order = sorted(range(len(self.items)), key=lambda i: self.items[i].base)
         placed = [place(item) for item in self.items]
         shadows = np.stack([cast_shadow(item, rgba[..., 3], self.room) for item, (rgba, _) in zip(self.items, placed, strict=True)])
@@ -97,8 +100,11 @@ class Scene:
             accessories *= 1 - alpha
             objects[i], accessories[i] = alpha, worn
             canvas = canvas * (1 - alpha[..., None]) + shade(rgba, self.room, self.items[i])
-        image = (canvas * self.room.exposure).round().clip(0, 255).astype(np.uint8)
-        return Layers(image, objects, accessories, shadows)
+        return Layers(_finish(canvas, self.room), objects, accessories, shadows)
+
+
+def _finish(canvas: np.ndarray, room: Room) -> np.ndarray:
+    return (canvas * room.exposure).round().clip(0, 255).astype(np.uint8)
 
 
 def place(item: Item) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +117,8 @@ def place(item: Item) -> tuple[np.ndarray, np.ndarray]:
     middle = round((left + right) / 2 * scale)
     if item.flip:
         rgba, worn, middle = rgba[:, ::-1], worn[:, ::-1], width - middle
-    rgba[..., :3] = np.minimum(rgba[..., :3], rgba[..., 3:])
+    # Bicubic resizing overshoots.
+    rgba[..., :3], worn = np.minimum(rgba[..., :3], rgba[..., 3:]), np.minimum(worn, rgba[..., 3])
     x, y = item.x - middle, item.base - round(bottom * scale)
     canvas, mask = np.zeros((SIZE, SIZE, 4), np.float32), np.zeros((SIZE, SIZE), np.float32)
     rows, columns = slice(max(0, y), min(SIZE, y + height)), slice(max(0, x), min(SIZE, x + width))
@@ -238,8 +245,8 @@ def _join(scene: Scene, order: list[int], word: str, floor: bool, wall: bool, co
     if floor:
         pieces += [("on", None), (FLOORS[scene.room.floor], ("floor", 0))]
     if wall:
-        words = WALLS[scene.room.wall]
-        pieces.append((words, ("wall", 0)))
+        relation, words = WALLS[scene.room.wall].split(" a ")
+        pieces += [(relation, None), (f"a {words}", ("wall", 0))]
     return Caption(tuple(pieces))
 
 

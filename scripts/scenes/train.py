@@ -30,10 +30,10 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scenes.autoencoder import Autoencoder, stored_state_dict  # noqa: E402 (on the path that is set above)
-from scenes.fetch import cache, fetch  # noqa: E402 (on the same path)
-from scenes.rooms import SIZE  # noqa: E402 (on the same path)
-from scenes.scenes import Caption, Layers, Scene, Target, random_caption, random_scene  # noqa: E402 (on the same path)
+from scenes.autoencoder import Autoencoder, stored_state_dict
+from scenes.fetch import cache, fetch
+from scenes.rooms import SIZE
+from scenes.scenes import Caption, Layers, Scene, Target, random_caption, random_scene
 
 POOL = 2000
 """Scenes whose pixels are kept for the autoencoder; they are also the first that are encoded."""
@@ -58,7 +58,7 @@ class Stopped(Exception):
     """A signal asked for the end; what was reached is saved."""
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def training_scene(index: int) -> Scene:
     """Scene `index` of the training set. Other seeds give unseen scenes."""
     return random_scene(np.random.default_rng((SEED, index)))
@@ -318,13 +318,14 @@ def close_up(latent: Tensor, regions: Tensor, scene: Scene, rng: np.random.Gener
 
 
 def tokenize(tokenizer, caption: Caption) -> tuple[list[int], list[tuple[int, int, Target]]]:
-    """The caption's tokens as ComfyUI makes them, and for each piece that names something its first and last index."""
+    """The caption's tokens as ComfyUI makes them, and for each piece that names something its first and last index, without the article."""
     tokens = [token for token, _ in tokenizer.tokenize_with_weights(caption.text)[0]]
     spans, position = [], 1  # after the start token
     for words, target in caption.pieces:
         length = count_tokens(tokenizer, words)
         if target is not None:
-            spans.append((position, position + length, target))
+            article = words.startswith(("a ", "an "))
+            spans.append((position + article, position + length, target))
         position += length
     return tokens, spans
 
