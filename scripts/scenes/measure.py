@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def draw_sheets(output: Path) -> None:
 
 def load_checkpoint(path: Path):
     """MODEL, CLIP and VAE, as CheckpointLoaderSimple gives them."""
+    sys.path.insert(0, os.environ["COMFYUI_PATH"])
     import comfy.cli_args
 
     comfy.cli_args.args.cpu = not torch.cuda.is_available()

@@ -15,6 +15,7 @@ import argparse
 import functools
 import json
 import math
+import os
 import signal
 import sys
 import time
@@ -459,6 +460,7 @@ def main() -> None:
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
+    sys.path.insert(0, os.environ["COMFYUI_PATH"])
     import comfy.cli_args
 
     comfy.cli_args.args.cpu = DEVICE.type == "cpu"

@@ -72,6 +72,9 @@ class ScenesModel(supported_models_base.BASE):
     def model_type(self, state_dict, prefix=""):
         return ModelType.V_PREDICTION
 
+    def inpaint_model(self):
+        return False  # ComfyUI takes every UNet of more than 4 channels for one
+
     def process_clip_state_dict(self, state_dict):
         return comfy.utils.state_dict_prefix_replace(state_dict, {"cond_stage_model.": "clip_l."}, filter_keys=True)
 
