@@ -35,7 +35,7 @@ def pack(package: str, folder: Path) -> Path:
     if not (target / "package.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         command = ["npm", "pack", package, "--silent"]
-        archive = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.split()[-1]  # noqa: S603 (fixed words)
+        archive = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.split()[-1]
         with tarfile.open(folder / archive) as content:
             for member in content.getmembers():
                 name = Path(member.name)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-
 from scenes.objects import ACCESSORIES, KINDS, TRAINED_OBJECTS, colours_of, is_held_out_pair
 from scenes.rooms import FLOORS, OUTDOORS, SIZE
 from scenes.scenes import Item, Scene, full_caption, random_item, random_scene

@@ -61,7 +61,6 @@ def load_checkpoint(path: Path):
 
     comfy.cli_args.args.cpu = not torch.cuda.is_available()
     import comfy.sd
-
     import scenes.comfyui_node  # noqa: F401 (teaches ComfyUI the checkpoint)
 
     return comfy.sd.load_checkpoint_guess_config(str(path), output_vae=True, output_clip=True)[:3]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
 from scenes.fetch import sprites_folder
 
 FOLDER: Path = sprites_folder()

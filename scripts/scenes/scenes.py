@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageFilter
-
 from scenes.objects import ACCESSORIES, KINDS, TRAINED_OBJECTS, colours_of, is_held_out_pair, resize, sprite
 from scenes.rooms import FLOORS, SIZE, WALLS, Room, draw_room, random_room
 

@@ -230,9 +230,8 @@ class Denoiser(torch.nn.Module):
         super().__init__()
         import comfy.ops
         from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
-        from transformers import CLIPTextConfig, CLIPTextModel
-
         from scenes.comfyui_node import TEXT_MODEL, UNET
+        from transformers import CLIPTextConfig, CLIPTextModel
 
         self.unet = UNetModel(**UNET, operations=comfy.ops.disable_weight_init)
         for module in self.unet.modules():
