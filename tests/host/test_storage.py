@@ -12,10 +12,11 @@ import struct
 import sys
 import zlib
 
+from scripts.host.in_comfy import pack
+
 import pytest
 import safetensors.torch
 import torch
-from in_comfy import pack
 
 
 def module(name):

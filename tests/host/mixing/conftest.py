@@ -197,7 +197,8 @@ def assert_mixing(invert, edit, assert_photo_returns, unchanged, predictions) ->
                 columns = [list(columns) for columns in somewhere[0].prompt.token_indices]
                 assert torch.allclose(maps, torch.stack([known[..., word].sum(-1) for word in columns], -1), atol=exact / 10)
             cells = edited.mask[:, None, ::8, ::8]
-            assert torch.allclose(edited.samples - picture, guidance * cells, atol=EXACT)
+            # Outside the mask stays what the base differs by where the network is called beside other rows.
+            assert torch.allclose(edited.samples - picture, guidance * cells, atol=exact)
         assert ((cells.mean((1, 2, 3)) - 0.2).abs() < 1 / (height * width) + 0.03).all()
         return MixingResult(base, guidance, maps, cells, inversion)
 

@@ -122,4 +122,4 @@ def test_many_concepts_share_it_in_one_call(calls, latent, sigmas, encode, contr
     inversion = run("LEDITS_Invert", model=counted, latent=latent, sigmas=sigmas, negative=negative)[0]
     sizes.clear()
     run("LEDITS_Edit", model=counted, inversion=inversion, concepts=concept("a green circle", concepts=concept("a blue square")))
-    assert sizes == [2, 3]
+    assert sizes == [3, 3]

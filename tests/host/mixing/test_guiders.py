@@ -110,18 +110,8 @@ def asked_first(entries):
     return make
 
 
-THIRD_PARTY = {
-    "behind, numbered and identified": lambda m, e: third_party.row_adder(False, True, True)(m, e(THIRD)),
-    "before, numbered and identified": lambda m, e: third_party.row_adder(True, True, True)(m, e(THIRD)),
-    "behind, numbered": lambda m, e: third_party.row_adder(False, True, False)(m, e(THIRD)),
-    "before, numbered": lambda m, e: third_party.row_adder(True, True, False)(m, e(THIRD)),
-    "a prompt asked before ours": lambda m, e: third_party.prompt_adder(m, asked_first(e(THIRD))),
-}
-
-
-@pytest.mark.parametrize("name", THIRD_PARTY)
-def test_rows_are_never_taken_for_third_party_rows(name, model, encode, sigmas, alone, captured):
-    patched, store = run("LEDITS_AttentionStore", model=THIRD_PARTY[name](model, encode))
+def test_a_prompt_asked_before_ours_is_not_taken_for_ours(model, encode, sigmas, alone, captured):
+    patched, store = run("LEDITS_AttentionStore", model=third_party.prompt_adder(model, asked_first(encode(THIRD))))
     latent = sample(first_output(CFGGuider.execute(patched, encode(POSITIVE), encode(NEGATIVE), 4.0)), sigmas)
     assert torch.allclose(captured(store, latent, POSITIVE, "positive").mean(), alone[POSITIVE], atol=1e-5)
     assert torch.allclose(captured(store, latent, NEGATIVE, "negative").mean(), alone[NEGATIVE], atol=1e-5)
@@ -135,13 +125,12 @@ def two_concepts(clip):
     return run("LEDITS_Concept", text="a red square", concepts=one, **settings)[0]
 
 
-@pytest.mark.parametrize("name", THIRD_PARTY)
 @pytest.mark.parametrize("batch", [1, 2])
-def test_an_edit_reads_its_own_rows_beside_third_party_rows(
-    name, batch, model, encode, two_concepts, invert, edit, small, assert_photo_returns, unchanged
+def test_an_edit_reads_its_own_rows_beside_another_prompt(
+    batch, model, encode, two_concepts, invert, edit, small, assert_photo_returns, unchanged
 ):
     small = small | {"latent": {"samples": torch.cat([small["latent"]["samples"], small["latent"]["samples"].flip(-1)])[:batch]}}
-    patched = THIRD_PARTY[name](model, encode)
+    patched = third_party.prompt_adder(model, asked_first(encode(THIRD)))
     plain = edit(model, invert(model, **small), two_concepts)
     with unchanged(patched, model):
         inversion = invert(patched, **small)
@@ -153,12 +142,13 @@ def test_an_edit_reads_its_own_rows_beside_third_party_rows(
     assert torch.allclose(beside.samples, plain.samples, atol=1e-4)
 
 
+@pytest.mark.parametrize("declared", [False, True])
 @pytest.mark.parametrize("prepend", [False, True])
-def test_rows_that_nobody_declares_are_refused(prepend, model, encode, sigmas, two_concepts, invert, edit, concept, small):
-    """Whether they stand before or behind cannot be known, and a wrong map is worse than none."""
-    patched = third_party.row_adder(prepend, False, False)(model, encode(THIRD))
+def test_rows_that_another_node_adds_are_refused(prepend, declared, model, encode, sigmas, two_concepts, invert, edit, concept, small):
+    """No known pack adds rows around a network call, and a wrong map is worse than none."""
+    patched = third_party.row_adder(prepend, declared, declared)(model, encode(THIRD))
     inversion = invert(patched, **small)
-    with pytest.raises(RuntimeError, match=r"^LEDITS\+\+.*\b2\b.*\b3\b.*'noise'"):
+    with pytest.raises(RuntimeError, match=r"^LEDITS\+\+.*\b3\b.*\b4\b.*'noise'"):
         edit(patched, inversion, two_concepts)
     listened = run("LEDITS_AttentionStore", model=patched)[0]
     with pytest.raises(RuntimeError, match=r"^LEDITS\+\+.*'noise'"):

@@ -81,12 +81,12 @@ def test_prompts_one_by_one_where_memory_is_short(invert, edit, watched, concept
     inversion = invert(model)
     seen.clear()
     together = edit(model, inversion, concepts)
-    assert [rows for rows, _ in seen] == [3]
+    assert [rows for rows, _ in seen] == [4]
     seen.clear()
     monkeypatch.setattr(ModelPatcher, "get_free_memory", lambda self, device: 0)
     with unchanged(model):
         apart = edit(model, inversion, concepts)
-    assert [rows for rows, _ in seen] == [1, 1, 1]
+    assert [rows for rows, _ in seen] == [1, 1, 1, 1]
     same(apart, together)
 
 
@@ -125,7 +125,7 @@ def test_prompts_on_several_cards(invert, edit, assert_photo_returns, several_ca
         seen.clear()
         together = edit(shared, inversion, concepts)
     assert len({thread for _, thread in seen}) == 2
-    assert sum(rows for rows, _ in seen) == 3
+    assert sum(rows for rows, _ in seen) == 4
     same(together, alone)
 
 

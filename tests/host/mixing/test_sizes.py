@@ -64,7 +64,7 @@ def largest(model, clip, encode, sigmas, height, width):
 def test_the_scores_of_self_attention_are_never_made(model, clip, encode, sigmas, monkeypatch):
     """What the pack keeps grows as the picture does, not as its square: four times the picture, four times the largest tensor."""
     # What the node shows afterwards is drawn in pixels and has a largest size of its own.
-    monkeypatch.setattr(sys.modules[f"{pack().__name__}.nodes.edit"], "masks_shown", lambda *arguments: None)
+    monkeypatch.setattr(sys.modules[f"{pack().__name__}.nodes.edit"], "mask_ui", lambda *arguments: None)
     small, large = (largest(model, clip, encode, sigmas, 64 * side, 48 * side) for side in (1, 2))
     cells = 128 * 96
     assert large <= 4.1 * small
