@@ -131,8 +131,6 @@ def takes_values(item: Any) -> bool:
     return hasattr(item, "options") or getattr(item, "max", None) is not None
 
 
-
-
 @each_page
 def test_functions_are_in_the_files_they_are_linked_to(page):
     linked = re.findall(r"\[`(\w+)`\]\(([\w/.]+\.py)\)", text_of(page))
