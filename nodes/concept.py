@@ -17,8 +17,9 @@ class ConceptNode(io.ComfyNode):
             node_id="LEDITS_Concept",
             display_name="LEDITS++ Concept",
             category="LEDITS++",
-            description="One change to the photo: what to add or remove, how strongly, and where. Chain nodes for several. Good values: "
-            "object scale 12, warmup 5; face detail scale 5, threshold 0.95; style scale 7, threshold 0.5, mask_mode noise.",
+            description="One change to the photo: what to add or remove, how strongly, and where. Chain nodes for several. "
+            "Good starting points: object scale 12, warmup 5, threshold 0.9; face detail scale 5, threshold 0.95; "
+            "style scale 7, threshold 0.5, mask_mode noise.",
             search_aliases=["ledits", "edit prompt", "semantic guidance", "sega", "add", "remove"],
             inputs=[
                 io.Clip.Input("clip", tooltip="The checkpoint's text encoder."),

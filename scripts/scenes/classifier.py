@@ -1,6 +1,6 @@
 """What an image shows: a small network that names the object, colour and accessory in each cell of an image, and its floor.
 
-    python scripts/scenes/classifier.py [--work DIR] [--steps N]
+    python3 scripts/environment/prepare.py scripts/scenes/classifier.py [--work DIR] [--steps N]
 
 Trained on drawn scenes, held-out objects and colours included, and blurred a little at random as generated images are. It scores the
 small model and edits made with it; its own accuracy is measured on unseen scenes at the end. The same command resumes.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from scenes.fetch import cache, fetch
-from scenes.objects import ACCESSORIES, COLOURS, KINDS
-from scenes.rooms import FLOORS, SIZE
-from scenes.scenes import Layers, Scene, random_scene
+from scripts.scenes.fetch import cache, fetch
+from scripts.scenes.objects import ACCESSORIES, COLOURS, KINDS
+from scripts.scenes.rooms import FLOORS, SIZE
+from scripts.scenes.scenes import Layers, Scene, random_scene
 
 NAMES = tuple(KINDS)
 COLOUR_NAMES = tuple(COLOURS)

@@ -1,6 +1,6 @@
 """Fetches the renders that the scenes are composed of.
 
-    python scripts/scenes/fetch.py
+    python3 scripts/environment/prepare.py scripts/scenes/fetch.py
 
 Microsoft's Fluent Emoji in 3D (MIT), 256 pixels with alpha, from the npm package @lobehub/fluent-emoji-3d; the names come from
 @iconify-json/noto (Apache 2.0). `npm pack` gets both through the client as it is configured here. Everything goes to a cache outside

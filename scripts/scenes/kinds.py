@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scenes.objects import ACCESSORIES, KINDS, TRAINED_OBJECTS, colours_of, is_held_out_pair
-from scenes.rooms import FLOORS, OUTDOORS, SIZE
-from scenes.scenes import Item, Scene, full_caption, random_item, random_scene
+
+from scripts.scenes.objects import ACCESSORIES, KINDS, TRAINED_OBJECTS, colours_of, is_held_out_pair
+from scripts.scenes.rooms import FLOORS, OUTDOORS, SIZE
+from scripts.scenes.scenes import Item, Scene, full_caption, random_item, random_scene
 
 SEED = 7
 

@@ -1,6 +1,6 @@
 """Scores the small model in the real ComfyUI and draws its contact sheets.
 
-    python scripts/scenes/measure.py [--count 300] [--output output/scenes]
+    python3 scripts/environment/prepare.py scripts/scenes/measure.py [--count 300] [--output output/scenes]
 
 Autoencoder: PSNR on unseen scenes. Text to image: ComfyUI's KSampler, 20 steps; does the classifier see the named objects and colours?
 `--sheets` draws only what the scenes and the seven kinds of edit look like, for which nothing needs to be trained.
@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from scenes.classifier import accuracy, load_classifier, look
-from scenes.fetch import cache, fetch
-from scenes.kinds import EDITS, random_edit
-from scenes.scenes import Scene, full_caption, random_scene
+from scripts.scenes.classifier import accuracy, load_classifier, look
+from scripts.scenes.fetch import cache, fetch
+from scripts.scenes.kinds import EDITS, random_edit
+from scripts.scenes.scenes import Scene, full_caption, random_scene
 
 SEED = 977
 BATCH = 25
@@ -56,12 +52,12 @@ def draw_sheets(output: Path) -> None:
 
 def load_checkpoint(path: Path):
     """MODEL, CLIP and VAE, as CheckpointLoaderSimple gives them."""
-    sys.path.insert(0, os.environ["COMFYUI_PATH"])
     import comfy.cli_args
 
     comfy.cli_args.args.cpu = not torch.cuda.is_available()
     import comfy.sd
-    import scenes.comfyui_node  # noqa: F401 (teaches ComfyUI the checkpoint)
+
+    import scripts.scenes.comfyui_node  # noqa: F401 (teaches ComfyUI the checkpoint)
 
     return comfy.sd.load_checkpoint_guess_config(str(path), output_vae=True, output_clip=True)[:3]
 

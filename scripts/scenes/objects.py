@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scenes.fetch import sprites_folder
+
+from scripts.scenes.fetch import sprites_folder
 
 FOLDER: Path = sprites_folder()
 """Holds one RENDER.webp per object; tests put stand-ins here."""

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageFilter
-from scenes.objects import ACCESSORIES, KINDS, TRAINED_OBJECTS, colours_of, is_held_out_pair, resize, sprite
-from scenes.rooms import FLOORS, SIZE, WALLS, Room, draw_room, random_room
+
+from scripts.scenes.objects import ACCESSORIES, KINDS, TRAINED_OBJECTS, colours_of, is_held_out_pair, resize, sprite
+from scripts.scenes.rooms import FLOORS, SIZE, WALLS, Room, draw_room, random_room
 
 BASE_SIZES = {1: (100, 134), 2: (88, 112), 3: (70, 84)}
 """Range of an object's larger side in pixels, by how many there are."""

@@ -1,12 +1,13 @@
 """Trains the small text-to-image model on the scenes and writes one checkpoint.
 
-    python scripts/scenes/train.py [--work DIR] [--steps N]
+    python3 scripts/environment/prepare.py scripts/scenes/train.py [--work DIR] [--steps N]
 
 Draws scenes, trains the autoencoder, encodes the scenes, then trains word embeddings and UNet together (v-prediction): first on
 close-ups of one object, where words and shapes are learnt at less than half the cost; then on whole scenes. The same command resumes
 every stage from `--work`, which holds the state of the optimisers, too; the checkpoint so far is written there every half hour. The
 learning rate falls in the last quarter of each stage's steps: to finish earlier, stop and start with a smaller `--steps`.
-One process; it takes a GPU if there is one.
+One process; it takes a GPU if there is one. To train where nothing can be set up, name a ComfyUI yourself:
+`PYTHONPATH=/path/to/ComfyUI:. python3 scripts/scenes/train.py`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,7 @@ import argparse
 import functools
 import json
 import math
-import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,12 +28,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from scenes.autoencoder import Autoencoder, stored_state_dict
-from scenes.fetch import cache, fetch
-from scenes.rooms import SIZE
-from scenes.scenes import Caption, Layers, Scene, Target, random_caption, random_scene
+from scripts.scenes.autoencoder import Autoencoder, stored_state_dict
+from scripts.scenes.fetch import cache, fetch
+from scripts.scenes.rooms import SIZE
+from scripts.scenes.scenes import Caption, Layers, Scene, Target, random_caption, random_scene
 
 POOL = 2000
 """Scenes whose pixels are kept for the autoencoder; they are also the first that are encoded."""
@@ -161,7 +158,7 @@ def crop_of(image: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.nda
 
 
 def train_autoencoder(work: Path, images: np.ndarray, steps: int) -> Autoencoder:
-    from scenes.comfyui_node import LATENT_CHANNELS
+    from scripts.scenes.comfyui_node import LATENT_CHANNELS
 
     torch.manual_seed(SEED)
     model = Autoencoder(LATENT_CHANNELS).to(DEVICE, memory_format=torch.channels_last)
@@ -230,8 +227,9 @@ class Denoiser(torch.nn.Module):
         super().__init__()
         import comfy.ops
         from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
-        from scenes.comfyui_node import TEXT_MODEL, UNET
         from transformers import CLIPTextConfig, CLIPTextModel
+
+        from scripts.scenes.comfyui_node import TEXT_MODEL, UNET
 
         self.unet = UNetModel(**UNET, operations=comfy.ops.disable_weight_init)
         for module in self.unet.modules():
@@ -459,7 +457,6 @@ def main() -> None:
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    sys.path.insert(0, os.environ["COMFYUI_PATH"])
     import comfy.cli_args
 
     comfy.cli_args.args.cpu = DEVICE.type == "cpu"

@@ -524,7 +524,7 @@ def sweep() -> Workflow:
             [
                 loading(
                     "## Find good values by looking\n*Sweep* makes the same edit with several values of one or two settings, and lays the pictures "
-                    "out with their values below.\n\nOne inversion serves them all, and what the edits have in common is computed once."
+                    "out with their values below.\n\nOne inversion serves them all."
                 )
             ],
             [

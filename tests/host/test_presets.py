@@ -34,9 +34,9 @@ def test_a_preset_sets_what_the_method_names_and_the_defaults_else():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_node_takes_what_a_preset_sets(clip, preset):
     (concept,) = run("LEDITS_Concept", clip=clip, text="a red circle", **PRESETS[preset])[0]
-    assert concept.edit.add == (PRESETS[preset]["direction"] == "add")
+    assert concept.settings.add == (PRESETS[preset]["direction"] == "add")
     for name in ("scale", "threshold", "mask_mode", "warmup", "cooldown"):
-        assert getattr(concept.edit, name) == PRESETS[preset][name]
+        assert getattr(concept.settings, name) == PRESETS[preset][name]
 
 
 def rows_of(page):

@@ -131,12 +131,6 @@ def takes_values(item: Any) -> bool:
     return hasattr(item, "options") or getattr(item, "max", None) is not None
 
 
-def test_every_folder_of_tests_is_explained_to_contributors():
-    folders = {path.name for path in (CHECKOUT / "tests").iterdir() if any(path.glob("*.py"))}
-    named = set(re.findall(r"`tests/(\w+)`", text_of(CHECKOUT / "CONTRIBUTING.md")))
-    assert folders - named == set()
-
-
 @each_page
 def test_functions_are_in_the_files_they_are_linked_to(page):
     linked = re.findall(r"\[`(\w+)`\]\(([\w/.]+\.py)\)", text_of(page))

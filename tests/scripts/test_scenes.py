@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-
-from scenes import objects, scenes
-from scenes.kinds import EDITS, random_edit
-from scenes.rooms import FLOORS, SIZE, WALLS
+from scripts.scenes import objects, scenes
+from scripts.scenes.kinds import EDITS, random_edit
+from scripts.scenes.rooms import FLOORS, SIZE, WALLS
 
 SIDE = 64
 SCENES = range(40)
