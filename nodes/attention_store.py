@@ -41,5 +41,5 @@ class AttentionStoreNode(io.ComfyNode):
     def execute(cls, model, resolution: int, up: bool, down: bool, mid: bool, average_steps: bool) -> io.NodeOutput:
         checks.check_attention(model, "there is nothing to record")
         require(up or down or mid, "up", "is off, and so are 'down' and 'mid': switch at least one of them on")
-        store = RunHistory(StoreSettings(resolution, up, down, mid, average_steps))
+        store = RunHistory(StoreSettings(resolution, up, down, mid, average_steps), "LEDITS++ Attention Store")
         return io.NodeOutput(patch_model(model, store), store)

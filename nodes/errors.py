@@ -1,5 +1,8 @@
 """Messages to the person at the canvas."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 PACK = "LEDITS++"
 
 
@@ -9,7 +12,7 @@ class LeditsInputError(ValueError):
     Args:
         name: the input.
         problem: what is wrong, with which value, and what to do.
-        node: display name of the node that has the input; `validation.validated` fills in the one that runs.
+        node: display name of the node that has the input; see `named`.
     """
 
     def __init__(self, name: str, problem: str, node: str = PACK):
@@ -21,3 +24,16 @@ def require(valid: object, name: str, problem: str) -> None:
     """Refuses what is at an input unless it is valid."""
     if not valid:
         raise LeditsInputError(name, problem)
+
+
+@contextmanager
+def named(node: str) -> Iterator[None]:
+    """Names the node in errors that name none, and says that it is concerned in those that name another."""
+    try:
+        yield
+    except LeditsInputError as error:
+        if error.node == PACK:
+            raise LeditsInputError(error.name, error.problem, node) from error
+        raise LeditsInputError(
+            error.name, error.problem if error.node == node else f"{error.problem} (used by {node})", error.node
+        ) from error

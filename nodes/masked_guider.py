@@ -56,5 +56,6 @@ class MaskedGuiderNode(io.ComfyNode):
     @classmethod
     def execute(cls, model, inversion: ImageInversion, concepts=(), positive=None, negative=None, cfg: float = 0.0) -> io.NodeOutput:
         guider = make_guider(model, inversion, concepts, positive, negative, cfg)
+        guider.owner = "LEDITS++ Masked Guider"
         note = provenance_note(model, inversion)
         return io.NodeOutput(guider, ui=text_ui(cls, note) if note else None)

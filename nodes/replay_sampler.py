@@ -37,4 +37,6 @@ class ReplaySamplerNode(io.ComfyNode):
 
     @classmethod
     def execute(cls, inversion: ImageInversion) -> io.NodeOutput:
-        return io.NodeOutput(ReplaySampler(inversion), inversion.trajectory.sigmas, inversion.latent, InversionNoise(inversion))
+        return io.NodeOutput(
+            ReplaySampler(inversion, "LEDITS++ Replay Sampler"), inversion.trajectory.sigmas, inversion.latent, InversionNoise(inversion)
+        )

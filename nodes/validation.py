@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .comfyui.attention.store import RunHistory
 from .comfyui.types import Attention, AttentionSocket, Concept, ConceptsSocket, ImageInversion, InversionSocket, StoreSocket
-from .errors import PACK, LeditsInputError, require
+from .errors import named, require
 
 Requirement = tuple[Callable[[Any], bool], str]
 """What an input takes: a test, and a text that says what to do."""
@@ -31,17 +31,13 @@ def validated(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
         @classmethod
         def execute(cls, **inputs: Any) -> io.NodeOutput:
             schema = node.define_schema()
-            try:
+            with named(schema.display_name):
                 for item in schema.inputs:
                     if item.id in inputs and inputs[item.id] is None and item.optional:
                         del inputs[item.id]
                     elif item.id in inputs:
                         _validate(item, inputs[item.id])
                 return super().execute(**inputs)
-            except LeditsInputError as error:
-                if error.node != PACK:
-                    raise
-                raise LeditsInputError(error.name, error.problem, schema.display_name) from error
 
     Validated.__name__, Validated.__qualname__, Validated.__doc__ = node.__name__, node.__qualname__, node.__doc__
     return Validated

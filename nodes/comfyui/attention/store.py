@@ -13,6 +13,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ....ledits.attention import RunningMean, StoreSettings
+from ...errors import PACK, named
 from .. import KEY
 from ..types import EditRecord
 from .adapters import make_adapter
@@ -34,6 +35,7 @@ class Run:
 
     settings: StoreSettings
     latent_size: tuple[int, int]  # height and width; areas that are predicted alone are not recorded
+    owner: str  # the node that errors name
     maps: dict[CondKey, dict[int, RunningMean]] = field(default_factory=dict)
     encodings: dict[CondKey, Tensor] = field(default_factory=dict)  # what the sampler read for each of them
     edits: EditRecord | None = None  # of a LEDITS++ guider in this run; it records its concepts itself, so nothing else is recorded
@@ -49,7 +51,8 @@ class Run:
         with self._lock:
             if sigma != self._sigma or self._recorder is None:
                 self.finish_step()
-                adapter = make_adapter(executor.class_obj.diffusion_model, self.settings, *self.latent_size)
+                with named(self.owner):
+                    adapter = make_adapter(executor.class_obj.diffusion_model, self.settings, *self.latent_size)
                 self._sigma, self._recorder = sigma, Recorder(adapter, self._wants)
         return self._recorder.apply_model_wrapper(executor, x, *args, **kwargs)
 
@@ -69,8 +72,8 @@ class Run:
 class RunHistory:
     """The store's settings and its last few runs. Only finished runs enter; an interrupted one leaves nothing."""
 
-    def __init__(self, settings: StoreSettings):
-        self.settings = settings
+    def __init__(self, settings: StoreSettings, owner: str = PACK):
+        self.settings, self._owner = settings, owner
         # Separate queues: ComfyUI caches the sampler's output, so later edits must not evict its run.
         self._sampled: deque[tuple[str, Run]] = deque(maxlen=MAX_RUNS)
         self._edited: deque[tuple[str, Run]] = deque(maxlen=MAX_RUNS)
@@ -82,7 +85,7 @@ class RunHistory:
 
     def outer_sample_wrapper(self, executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """An OUTER_SAMPLE wrapper: records this run in its own copy of the model options."""
-        guider, run = executor.class_obj, Run(self.settings, (noise.shape[-2], noise.shape[-1]))
+        guider, run = executor.class_obj, Run(self.settings, (noise.shape[-2], noise.shape[-1]), self._owner)
         guider.model_options["transformer_options"][_RUN] = run
         install_recording(guider.model_options, lambda: guider.conds, run.apply_model_wrapper)
         samples = executor(noise, *args, **kwargs)

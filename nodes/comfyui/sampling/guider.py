@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ....ledits.guidance import apply_guidance, concept_guidance, first_active_step, guidance_mask
 from ....ledits.prompt import merge_words
+from ...errors import PACK
 from ..attention.adapters import make_adapter
 from ..attention.concept_map import concept_word_maps
 from ..attention.recorder import Recorder
@@ -24,6 +25,9 @@ class MaskedGuider(comfy.samplers.CFGGuider):
 
     Steps are counted by the noise levels of the inversion that is edited; None while inverting. Sampling fills the record.
     """
+
+    owner = PACK
+    """The node that errors name."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ....ledits.inversion import Denoiser, Inversion, StepCallback, add_noise, invert, replay
 from ....ledits.solver import NoiseKind
-from ...errors import LeditsInputError
+from ...errors import PACK, LeditsInputError, named
 from ..types import ImageInversion
 from .guider import MaskedGuider
 
@@ -71,10 +71,14 @@ class InversionSampler(_Sampler):
 class ReplaySampler(_Sampler):
     """Follows an inversion's trajectory, guided by whatever guider runs it."""
 
-    def __init__(self, inversion: ImageInversion):
-        self._inversion = inversion.trajectory
+    def __init__(self, inversion: ImageInversion, owner: str = PACK):
+        self._inversion, self._owner = inversion.trajectory, owner
 
     def run(self, job: Job) -> Tensor:
+        with named(self._owner):
+            return self._replay(job)
+
+    def _replay(self, job: Job) -> Tensor:
         guider, first = job.guider, 0
         if isinstance(guider, MaskedGuider):
             if guider.inversion is not None and guider.inversion.trajectory is not self._inversion:
@@ -82,7 +86,7 @@ class ReplaySampler(_Sampler):
             first = guider.first_step
         x = replay(self._cut(job.latent, job.sigmas), job.denoise, first=first, denoise_mask=job.denoise_mask, callback=job.callback)
         if not torch.isfinite(x).all():
-            raise _not_finite("while it edited", "lower the scale of the concepts")
+            raise _not_finite("while it edited", "lower the scale of the concepts", getattr(guider, "owner", PACK))
         return guider.inner_model.model_sampling.inverse_noise_scaling(job.sigmas[-1], x)
 
     def _cut(self, latent: Tensor, sigmas: Tensor) -> Inversion:
@@ -116,11 +120,12 @@ class ProbeSampler(_Sampler):
         return denoised
 
 
-def _not_finite(when: str, remedy: str) -> LeditsInputError:
+def _not_finite(when: str, remedy: str, node: str = PACK) -> LeditsInputError:
     return LeditsInputError(
         "model",
         f"gave a prediction {when} that is not finite (NaN or infinity): load it in another precision (ComfyUI's --force-fp32, "
         f"--bf16-unet), or {remedy}",
+        node,
     )
 
 

@@ -182,7 +182,7 @@ def test_split_sigmas_replay_their_first_part_and_any_sampler_goes_on(model, inv
         rest = first_output(
             SamplerCustomAdvanced.execute(first_output(DisableNoise.execute()), guider, comfy.samplers.sampler_object("euler"), low, half)
         )
-        with pytest.raises(ValueError, match=r"^LEDITS\+\+, input 'sigmas'"):
+        with pytest.raises(ValueError, match=r"^LEDITS\+\+ Replay Sampler, input 'sigmas'"):
             SamplerCustomAdvanced.execute(noise, guider, sampler, low, half)
     edited = edit(model, inversion, two_concepts)
     # The last step ends at the prediction, which is the same; only the inversion's own correction is missing from it.
