@@ -188,8 +188,10 @@ def test_a_concept_brings_its_own_pooled_vector_and_keeps_the_pictures_size(kind
     photo.edit(concept(of, warmup=STEPS - 1))
     (call,) = photo.calls
     pooled = concept(of)[0].conditioning[0][1]["pooled_output"]
-    assert torch.equal(call.y, torch.cat([pooled.expand(2, -1), of_empty[:, -SIZE_COLUMNS:]], 1))
-    assert not torch.equal(call.y, of_empty)
+    negative, positive = call.y.chunk(2)
+    assert torch.equal(negative, of_empty)
+    assert torch.equal(positive, torch.cat([pooled.expand(2, -1), of_empty[:, -SIZE_COLUMNS:]], 1))
+    assert not torch.equal(positive, of_empty)
     # The picture's size is the one in its prompt, not the one that ComfyUI fills in where there is none.
     encoding, options = photo.negative[0]
     sizeless = [[encoding, {key: value for key, value in options.items() if key not in ("width", "height")}]]

@@ -6,11 +6,11 @@ import sys
 
 from scripts.host.in_comfy import pack, run
 
-import comfy.ldm.modules.attention
 import pytest
 import torch
 
 from support.allocations import Allocations
+from support.attention import with_torch_attention
 
 MB = 1_000_000
 SIDE = 96
@@ -50,11 +50,7 @@ def edited(model, inversion, concepts):
 @pytest.fixture(scope="module")
 def attending(model):
     """The model with one kind of attention for everything that samples with it, so that the rest can be compared."""
-    torchs = model.clone()
-    torchs.model_options["transformer_options"]["optimized_attention_override"] = lambda chosen, *arguments, **options: (
-        comfy.ldm.modules.attention.attention_pytorch(*arguments, **options)
-    )
-    return torchs
+    return with_torch_attention(model)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 
 from benchmarks.reference.pipeline import Repaired, clip_tokenizer, reference_pipeline
 from benchmarks.reference.unet import diffusers_unet, to_comfyui
+from support.attention import with_torch_attention
 from support.levels import LEVELS
 
 TEXT = {
@@ -50,7 +51,7 @@ def model(reference_unet):
     import comfy.supported_models
 
     weights = to_comfyui(reference_unet.state_dict(), SD15_SHAPE)
-    return patcher(family(SD15_SHAPE, comfy.supported_models.SD15), weights)
+    return with_torch_attention(patcher(family(SD15_SHAPE, comfy.supported_models.SD15), weights))
 
 
 @pytest.fixture(scope="session")

@@ -62,8 +62,12 @@ def edit(model, inversion, concepts=(), **inputs):
 
 
 def replay_error(model, inversion, concepts):
-    """Error of a run in which the network is asked at every step and the concept changes nothing."""
-    return (edit(model, inversion, concepts)[0] - inversion.trajectory.x0).abs().max().item()
+    """Error of a run in which the network is asked at every step and the concept changes nothing.
+
+    In units of the noise maps' spread where that exceeds 1: those of a random network reach 30.
+    """
+    error = (edit(model, inversion, concepts)[0] - inversion.trajectory.x0).abs().max()
+    return (error / inversion.trajectory.noise_maps.std().clamp_min(1)).item()
 
 
 @pytest.fixture
