@@ -31,7 +31,13 @@ METHODS = {
 }
 KINDS = {"colour": "colour", "shape": "shape", "remove": "remove", "add": "add", "two": "two colours"}
 WEIGHTS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-JOBS = {"inversion": "inversion", "edit_1": "edit, 1 concept", "edit_8": "edit, 8 concepts", "sweep_9": "sweep of 9"}
+JOBS = {
+    "inversion": "inversion",
+    "edit_1": "edit, 1 concept",
+    "edit_1_default_attention": "edit, 1 concept, ComfyUI's default attention",
+    "edit_8": "edit, 8 concepts",
+    "sweep_9": "sweep of 9",
+}
 NOT_ON_PAGES = {"edit_2", "edit_4", "edit_again", "capture", "mask_extraction"}
 """Rows that only the full table beside the JSON file shows."""
 MEMORY = {"ours_mb": "ours", "ksampler_mb": "KSampler", "diffusers_mb": "diffusers"}

@@ -51,9 +51,7 @@ class Ours:
         return chain
 
     def edit(self, concepts: tuple) -> tuple[Any, ...]:
-        """A single step is asked with the base's prompt again, as on another base than the inversion's: it stands for any but the first."""
-        again = {"negative": self.negative} if self.steps == 1 else {}
-        return in_comfy.run("LEDITS_Edit", model=self.model, inversion=self.inversion, concepts=concepts, **again)
+        return in_comfy.run("LEDITS_Edit", model=self.model, inversion=self.inversion, concepts=concepts)
 
     def sweep(self, concepts: tuple) -> None:
         thresholds, scales = (", ".join(map(str, values)) for values in CELLS)
@@ -95,11 +93,9 @@ class Diffusers:
 
 
 class Bare:
-    """The network of ComfyUI, called directly on tensors that lie ready, with the attention that the nodes use."""
+    """The network of ComfyUI, called directly on tensors that lie ready, with the attention that ComfyUI was started with."""
 
     def __init__(self, subject: Subject):
-        attention = importlib.import_module(f"{in_comfy.pack().__name__}.nodes.comfyui.attention")
-        self.options = attention.with_lean_attention({})["transformer_options"]
         self.network = subject.model.model.diffusion_model
         dtype, config = subject.model.model.get_dtype(), subject.model.model.model_config.unet_config
         self.x, self.context = subject.latents.to(dtype), subject.encode("")[0][0].to(DEVICE, dtype)
@@ -110,21 +106,20 @@ class Bare:
     def call(self, rows: int) -> None:
         vector = {} if self.vector is None else {"y": self.vector.expand(rows, -1)}
         level = torch.full((rows,), 500.0, device=DEVICE)
-        options = dict(self.options)
-        self.network(self.x.repeat(rows, 1, 1, 1), level, context=self.context.repeat(rows, 1, 1), transformer_options=options, **vector)
+        self.network(self.x.repeat(rows, 1, 1, 1), level, context=self.context.repeat(rows, 1, 1), transformer_options={}, **vector)
 
 
 @contextmanager
 def capture_timed(seconds: Callable[[Callable[[], None]], float]) -> Iterator[list[float]]:
     """Times every layer that is recorded."""
-    recorder = importlib.import_module(f"{in_comfy.pack().__name__}.nodes.comfyui.attention.recorder").Recorder
-    add, found = recorder.add, []
+    call = importlib.import_module(f"{in_comfy.pack().__name__}.nodes.comfyui.attention.recorded_call").RecordedCall
+    add_layer, found = call.add_layer, []
 
     def timed(self: Any, *arguments: Any) -> None:
-        found.append(seconds(lambda: add(self, *arguments)))
+        found.append(seconds(lambda: add_layer(self, *arguments)))
 
-    recorder.add = timed
+    call.add_layer = timed
     try:
         yield found
     finally:
-        recorder.add = add
+        call.add_layer = add_layer

@@ -16,6 +16,8 @@ from typing import Any
 
 from scripts.host import in_comfy
 
+import comfy.ldm.modules.attention
+
 from benchmarks.speed import clock
 from benchmarks.speed.jobs import CELLS, TEXTS, Bare, Diffusers, Ours, capture_timed
 from benchmarks.speed.plan import Times
@@ -65,8 +67,8 @@ class Row:
         return middle | {
             "calls": len(self.calls),
             "rows": sum(self.calls),
-            "calls_diffusers": len(self.their_calls) if self._their_act else None,
-            "rows_diffusers": sum(self.their_calls) if self._their_act else None,
+            "calls_diffusers": len(self.their_calls) if self.times["diffusers"] else None,
+            "rows_diffusers": sum(self.their_calls) if self.times["diffusers"] else None,
             "overhead": round(median(ratios), 4) if ratios else None,
             "overhead_each": [round(ratio, 4) for ratio in ratios],
             "capture_share": round(median(self.capture) / median(ours), 5) if any(self.capture) else None,
@@ -75,12 +77,19 @@ class Row:
         }
 
 
+def attention() -> str:
+    """The function by which ComfyUI computes attention in this process."""
+    return comfy.ldm.modules.attention.optimized_attention.__name__
+
+
 def times(subject: Subject, plan: Times) -> dict[str, Any]:
-    ours, theirs, bare = Ours(subject, plan.steps, plan.warmup), Diffusers(subject, plan.steps, plan.warmup), Bare(subject)
+    ours, bare = Ours(subject, plan.steps, plan.warmup), Bare(subject)
+    theirs = None if plan.default_attention else Diffusers(subject, plan.steps, plan.warmup)
     make = partial(Row, ours=ours, bare=bare, theirs=theirs)
     # Models come to their device, and the processor to its speed, before anything counts.
     ours.invert()
-    theirs.invert()
+    if theirs is not None:
+        theirs.invert()
     every = {
         "inversion": lambda name: make(name, act=ours.invert, their_act=theirs.invert),
         **{f"edit_{count}": partial(_edit_row, make, ours, theirs, count) for count in (1, 2, 4, 8)},
@@ -93,7 +102,7 @@ def times(subject: Subject, plan: Times) -> dict[str, Any]:
             their_act=lambda: [theirs.edit(TEXTS[:1], threshold, scale) for threshold in CELLS[0] for scale in CELLS[1]],
         ),
     }
-    found: dict[str, Any] = {"steps": plan.steps, "warmup": plan.warmup, "rows": {}}
+    found: dict[str, Any] = {"steps": plan.steps, "warmup": plan.warmup, "attention": attention(), "rows": {}}
     for names, rounds, budget in plan.groups:
         rows, started = [every[name](name) for name in names], time.monotonic()
         for number in range(rounds):
@@ -104,13 +113,14 @@ def times(subject: Subject, plan: Times) -> dict[str, Any]:
                 shown = ", ".join(f"{who} {times[-1]:.3f} s" for who, times in row.times.items() if times)
                 say(f"{row.name}: round {number + 1} of {rounds}: {shown}")
         found["rows"] |= {row.name: row.figures() for row in rows}
-    theirs.close()
+    if theirs is not None:
+        theirs.close()
     if plan.lengths:
         found["by_steps"] = {str(steps): _job(subject, bare, steps) for steps in plan.lengths}
     return found
 
 
-def _edit_row(make: Callable, ours: Ours, theirs: Diffusers, count: int, name: str) -> Row:
+def _edit_row(make: Callable, ours: Ours, theirs: Diffusers | None, count: int, name: str) -> Row:
     concepts = ours.concepts(TEXTS[:count])
     return make(name, act=lambda: ours.edit(concepts), their_act=lambda: theirs.edit(TEXTS[:count]))
 

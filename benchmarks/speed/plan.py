@@ -20,6 +20,7 @@ class Times:
     Attributes:
         warmup: first step in which concepts act.
         lengths: numbers of steps of whole jobs, to see how the cost grows.
+        default_attention: with what ComfyUI chooses by itself instead of PyTorch's attention; ours and the bare calls alone.
     """
 
     subject: str
@@ -27,6 +28,7 @@ class Times:
     warmup: int
     groups: tuple[Group, ...]
     lengths: tuple[int, ...] = ()
+    default_attention: bool = False
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -69,7 +71,8 @@ FULL = Plan(
         Times("small 512", 4, 0, ((WHOLE_JOB, 5, 30),)),
         Times("small 1024", 3, 0, ((WHOLE_JOB, 5, 70),)),
         Times("SD 1.5 256", 1, 0, ((WHOLE_JOB, 5, 150), (("edit_2", "edit_4", "edit_8"), 5, 300))),
-        Times("SD 1.5 512", 1, 0, ((WHOLE_JOB, 5, 600),)),
+        Times("SD 1.5 512", 1, 0, ((WHOLE_JOB, 5, 330),)),
+        Times("SD 1.5 512", 1, 0, ((("edit_1",), 3, 150),), default_attention=True),
     ),
     # ComfyUI computes in float32 on the processor: SDXL's weights alone are 10 GB.
     (Memory("small 2048", needs_gb=13), Memory("SD 1.5 512", needs_gb=9), Memory("SDXL 1024", ("ours", "diffusers"), 17)),
@@ -81,6 +84,7 @@ QUICK = Plan(
     (
         Times("small 256", 8, 2, ((SHORT, 3, 20), (("sweep_9",), 1, 10)), (4, 8)),
         Times("SD 1.5 256", 1, 0, ((WHOLE_JOB, 2, 50),)),
+        Times("SD 1.5 256", 1, 0, ((("edit_1",), 1, 15),), default_attention=True),
     ),
     (Memory("small 1024"),),
     "SD 1.5 256",

@@ -10,6 +10,12 @@ from .plan import Plan
 DEFAULT_STEPS, DEFAULT_WARMUP = 50, 2
 """Of the pack's nodes; diffusers' pipeline is asked for the same."""
 
+ATTENTION = "--use-pytorch-cross-attention"
+"""ComfyUI's option with which ours, the bare calls and the KSampler are measured."""
+
+DEFAULT_ATTENTION = "_default_attention"
+"""At the end of a row's name: measured without that option."""
+
 LARGE = ("2048", "1024")
 
 
@@ -29,6 +35,7 @@ def figures(found: dict[str, Any], plan: Plan) -> dict[str, Any]:
         **({"demo": found["demo"]} if "demo" in found else {}),
         "memory": _memory(headline.get("memory", {})),
         "headline": plan.headline,
+        "attention": ATTENTION,
         "overhead_ratio": headline["rows"]["edit_1"]["overhead"],
         "speedup_vs_diffusers": headline["speedup_vs_diffusers"],
         "second_edit_vs_diffusers": headline["second_edit_vs_diffusers"],
@@ -40,16 +47,14 @@ def figures(found: dict[str, Any], plan: Plan) -> dict[str, Any]:
 def _whole_job(one: dict[str, Any]) -> dict[str, Any]:
     """Inversion and edit with the default number of steps and warm-up, from what a call of either kind takes.
 
-    Ours: a call of one row for every step of the inversion and for the first edited step, one of two rows for the others. Diffusers':
-    one of one row for every step of the inversion, and of two for every step of the edit. The limit: our calls with nothing around them.
+    A call of one row for every step of the inversion and of two for every step of the edit; ours makes none before the warm-up ends.
+    The limit: our calls with nothing around them.
     """
     inversion, edit = one["rows"]["inversion"], one["rows"]["edit_1"]
-    with_two = edit["rows"] - edit["calls"]
     single, second = {}, {}
     for who in ("ours", "bare"):
         single[who] = inversion[f"{who}_s"] / inversion["calls"]
-        double = (edit[f"{who}_s"] - single[who] * (edit["calls"] - with_two)) / with_two
-        second[who] = single[who] + (DEFAULT_STEPS - DEFAULT_WARMUP - 1) * double
+        second[who] = (DEFAULT_STEPS - DEFAULT_WARMUP) * edit[f"{who}_s"] / edit["calls"]
     single["diffusers"] = inversion["diffusers_s"] / inversion["calls_diffusers"]
     second["diffusers"] = DEFAULT_STEPS * edit["diffusers_s"] / edit["calls_diffusers"]
     whole = {who: DEFAULT_STEPS * single[who] + second[who] for who in single}
@@ -84,7 +89,7 @@ def table(name: str, one: dict[str, Any]) -> str:
     """One subject's times as a Markdown table."""
     head = ["", "ours", "bare calls", "ours / bare", "diffusers", "diffusers / ours", "calls (rows)", "diffusers' calls (rows)", "spread"]
     lines = [
-        f"**{name}**, {steps_of(one)}, concepts from step {one['warmup']}",
+        f"**{name}**, {steps_of(one)}, concepts from step {one['warmup']}; ours and the bare calls with ComfyUI's `{ATTENTION}`",
         "",
         _line(head),
         _line(["---"] * len(head)),
@@ -94,7 +99,7 @@ def table(name: str, one: dict[str, Any]) -> str:
         lines.append(
             _line(
                 [
-                    row,
+                    _row_label(row),
                     f"{ours:.3f} s",
                     f"{bare:.3f} s" if bare else "",
                     f"{values['overhead']:.3f}" if values["overhead"] else "",
@@ -107,6 +112,10 @@ def table(name: str, one: dict[str, Any]) -> str:
             )
         )
     return "\n".join(lines)
+
+
+def _row_label(row: str) -> str:
+    return f"{row.removesuffix(DEFAULT_ATTENTION)}, ComfyUI's default attention" if row.endswith(DEFAULT_ATTENTION) else row
 
 
 def by_size(result: dict[str, Any]) -> dict[str, dict[int, dict[str, Any]]]:
@@ -131,9 +140,13 @@ def size_table(result: dict[str, Any]) -> str:
 
 
 def memory_table(result: dict[str, Any]) -> str:
-    """The most memory beside the weights, and what the step took: one process each."""
+    """The most memory beside the weights, and what the step took: one process each, ours and the KSampler with the same attention."""
     names = {"ours": "ours", "ksampler": "KSampler", "diffusers": "diffusers"}
-    head = ["one step with two prompts", *(f"{name}, MB" for name in names.values()), *(f"{name}, s" for name in names.values())]
+    head = [
+        f"one step with two prompts, ComfyUI with `{ATTENTION}`",
+        *(f"{name}, MB" for name in names.values()),
+        *(f"{name}, s" for name in names.values()),
+    ]
     lines = [_line(head), _line(["---"] * len(head))]
     for name, one in result["networks"].items():
         if "memory" not in one:

@@ -26,7 +26,7 @@ from typing import Any
 import psutil
 
 from benchmarks.speed import report
-from benchmarks.speed.plan import CARD, FULL, QUICK, Plan
+from benchmarks.speed.plan import CARD, FULL, QUICK, Plan, Times
 from scripts.paths import CHECKOUT, OUTPUT, RESULTS
 
 FOLDER = OUTPUT / "speed"
@@ -64,15 +64,21 @@ class Parts:
         return found
 
 
-def measured(device: str, *arguments: str, threads: int = 1, wanted: str = "") -> Any:
+def measured(device: str, *arguments: str, threads: int = 1, wanted: str = "", default_attention: bool = False) -> Any:
     """What benchmarks/speed/measure.py finds in a process of its own."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "LEDITS_DEVICE": device}
+    environment["LEDITS_PYTORCH_ATTENTION"] = str(int(not default_attention))
     child = subprocess.run(
         [sys.executable, "-m", "benchmarks.speed.measure", *arguments], input=wanted, stdout=subprocess.PIPE, text=True, env=environment
     )
     if child.returncode:
         raise SystemExit(f"measuring {' '.join(arguments)} failed ({child.returncode}); what was measured before is kept")
     return json.loads(child.stdout.splitlines()[-1])
+
+
+def timed(device: str, times: Times) -> dict[str, Any]:
+    wanted = json.dumps(times.plain())
+    return measured(device, "times", times.subject, wanted=wanted, default_attention=times.default_attention)
 
 
 def importing() -> dict[str, float]:
@@ -99,10 +105,13 @@ def networks(plan: Plan, parts: Parts, device: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     cores = psutil.cpu_count(logical=False) or 1
     for times in plan.times:
-        wanted = json.dumps(times.plain())
-        found[times.subject] = parts.get(
-            f"times {times.subject}", lambda times=times, wanted=wanted: measured(device, "times", times.subject, wanted=wanted)
-        )
+        name = f"times {times.subject}{' default attention' if times.default_attention else ''}"
+        one = parts.get(name, lambda times=times: timed(device, times))
+        if times.default_attention:
+            rows = found[times.subject]["rows"]
+            rows |= {f"{row}_default_attention": values | {"attention": one["attention"]} for row, values in one["rows"].items()}
+        else:
+            found[times.subject] = one
     for request in plan.memory:
         if device == "cpu" and free_gb() < request.needs_gb:
             print(f"memory {request.subject}: left out, it needs {request.needs_gb:.0f} GB and {free_gb():.0f} are free", flush=True)

@@ -14,7 +14,9 @@ from typing import Any
 
 import comfy.cli_args
 
-comfy.cli_args.args.cpu = os.environ.get("LEDITS_DEVICE", "cpu") == "cpu"  # the bench alone asks for another
+# Only the speed benchmark sets these two.
+comfy.cli_args.args.cpu = os.environ.get("LEDITS_DEVICE", "cpu") == "cpu"
+comfy.cli_args.args.use_pytorch_cross_attention = os.environ.get("LEDITS_PYTORCH_ATTENTION") == "1"
 
 import comfy.sd  # noqa: E402 (only after ComfyUI is set to the CPU)
 import folder_paths  # noqa: E402 (on the same path)

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from benchmarks.speed import report
-from benchmarks.speed.jobs import TEXTS, Bare, Diffusers, Ours
+from benchmarks.speed import report, run
+from benchmarks.speed.jobs import TEXTS, Bare, Diffusers, Ours, capture_timed
 from benchmarks.speed.plan import CARD, FULL, QUICK, Plan, Times
-from benchmarks.speed.run import Parts, write
+from benchmarks.speed.run import Parts, timed, write
 from benchmarks.speed.subjects import SUBJECTS
 
 
@@ -28,12 +28,48 @@ def test_ours_and_diffusers_do_the_same_job(subject):
     ours.edit(ours.concepts(TEXTS[:2]))
     theirs.edit(TEXTS[:2])
     theirs.close()
-    assert ours.sizes == [2, 3, 3]
+    assert ours.sizes == [3] * 3
     assert theirs.sizes == [3] * 4
 
 
+def test_a_sweep_is_nine_edits(subject):
+    ours = Ours(subject, 4, 1)
+    ours.invert()
+    ours.sizes.clear()
+    ours.sweep(ours.concepts(TEXTS[:1]))
+    assert ours.sizes == [2] * 3 * 9
+
+
+def test_recording_is_timed(subject):
+    ours = Ours(subject, 1, 0)
+    with capture_timed(lambda action: action() or 1.0) as captured:
+        ours.probe()
+    assert sum(captured) > 0
+
+
+@pytest.mark.parametrize(("default", "used"), [(False, "attention_pytorch"), (True, "attention_sub_quad")])
+def test_processes_are_measured_with_the_attention_that_is_said(default, used):
+    plan = Times("small 256", 1, 0, ((("edit_1",), 1, 10),), default_attention=default)
+    found = timed("cpu", plan)
+    assert found["attention"] == used
+    assert found["rows"]["edit_1"]["overhead"] > 0
+    assert (found["rows"]["edit_1"]["diffusers_s"] is None) == default
+
+
+def test_rows_with_the_default_attention_stand_beside_the_others(tmp_path, monkeypatch):
+    def timed(device, times):
+        edit = row(3.0, 2.0, None, 1, None) if times.default_attention else row(2.0, 2.0, 3.0, 1, 1)
+        return {"steps": 1, "warmup": 0, "attention": "slow" if times.default_attention else "fast", "rows": {"edit_1": edit}}
+
+    monkeypatch.setattr(run, "timed", timed)
+    plans = tuple(Times("small 256", 1, 0, (), default_attention=default) for default in (False, True))
+    found = run.networks(Plan(plans, (), "small 256", False), Parts(tmp_path, "key"), "cpu")["small 256"]
+    assert [found["rows"][name]["ours_s"] for name in ("edit_1", "edit_1_default_attention")] == [2.0, 3.0]
+    assert "| edit_1, ComfyUI's default attention | 3.000 s |" in report.table("small 256", found)
+
+
 def test_bare_calls_are_the_networks_own(subject):
-    """The whole network runs, on as many rows as asked, and with torch's attention as the nodes' runs do."""
+    """The whole network runs, on as many rows as asked, with the attention of the process."""
     seen = []
     hook = subject.model.model.diffusion_model.register_forward_hook(lambda network, inputs, output: seen.append(output.shape))
     bare = Bare(subject)
@@ -43,7 +79,6 @@ def test_bare_calls_are_the_networks_own(subject):
     finally:
         hook.remove()
     assert seen == [(1, 4, 8, 8), (3, 4, 8, 8)]
-    assert "optimized_attention_override" in bare.options
 
 
 def row(ours, bare, diffusers, calls, their_calls):
@@ -54,7 +89,7 @@ def row(ours, bare, diffusers, calls, their_calls):
 @pytest.fixture
 def measured():
     """Every call of one row takes 1 s and of two rows 2 s; diffusers' take half as long again."""
-    rows = {"inversion": row(5.0, 5.0, 7.5, 5, 5), "edit_1": row(5.0, 4.0, 15.0, 3, 5) | {"rows": 5}}
+    rows = {"inversion": row(5.0, 5.0, 7.5, 5, 5), "edit_1": row(6.0, 4.8, 15.0, 3, 5) | {"rows": 6}}
     memory = {
         "ours": {"inversion_mb": 90.0, "edit_1_mb": 104.0, "edit_1_s": 2.0},
         "ksampler": {"edit_1_mb": 100.0, "edit_1_s": 2.0},
@@ -69,13 +104,14 @@ PLAN = Plan((), (), "SD 1.5 256", False)
 
 def test_the_headline_is_of_fifty_steps(measured):
     found = report.figures(measured, PLAN)
-    # 50 + 1 calls of 1 s and 47 of 2 s, against 50 of 1.5 s and 50 of 3 s.
-    assert found["speedup_vs_diffusers"] == pytest.approx(225 / 145, abs=1e-3)
-    assert found["second_edit_vs_diffusers"] == pytest.approx(150 / 95, abs=1e-3)
-    # The bare calls of two rows took 1.5 s.
-    assert found["networks"]["SD 1.5 256"]["second_edit_limit"] == pytest.approx(150 / 71.5, abs=1e-3)
-    assert found["overhead_ratio"] == 1.25
-    assert found["edit_1"]["ours_s"] == 5.0
+    # 50 calls of 1 s and 48 of 2 s, against 50 of 1.5 s and 50 of 3 s.
+    assert found["speedup_vs_diffusers"] == pytest.approx(225 / 146, abs=1e-3)
+    assert found["second_edit_vs_diffusers"] == pytest.approx(150 / 96, abs=1e-3)
+    # The bare calls of two rows took 1.6 s.
+    assert found["networks"]["SD 1.5 256"]["second_edit_limit"] == pytest.approx(150 / 76.8, abs=1e-3)
+    assert found["overhead_ratio"] == pytest.approx(1.25)
+    assert found["attention"] == "--use-pytorch-cross-attention"
+    assert found["edit_1"]["ours_s"] == 6.0
     assert found["memory"] == {"ours_mb": 104.0, "ksampler_mb": 100.0, "diffusers_mb": None}
 
 
@@ -91,8 +127,7 @@ def test_what_is_not_reached_is_said(measured):
     ]
 
 
-def test_a_single_step_stands_for_any_but_the_first(subject):
-    """An edit's first step takes the inversion's prediction; where no other is measured, the base is asked again."""
+def test_a_single_step_stands_for_any(subject):
     ours, theirs = Ours(subject, 1, 0), Diffusers(subject, 1, 0)
     ours.invert()
     theirs.invert()
@@ -109,8 +144,8 @@ def test_pictures_of_several_sizes_are_compared(measured):
     networks["SD 1.5 512 fp16"] = networks["SD 1.5 512"]
     found = report.figures(measured, PLAN)
     assert {network: list(sizes) for network, sizes in report.by_size(found).items()} == {"SD 1.5": [256, 512]}
-    # 50 edited calls of 12 s against one of 1 s and 47 of 6 s.
-    assert f"| SD 1.5, 512 x 512 pixels | {675 / 333:.2f} | {600 / 283:.2f} | {600 / 283:.2f} |" in report.size_table(found)
+    # 50 edited calls of 12 s against 48 of 6 s.
+    assert f"| SD 1.5, 512 x 512 pixels | {675 / 338:.2f} | {600 / 288:.2f} | {600 / 288:.2f} |" in report.size_table(found)
 
 
 def test_everything_is_written(measured, tmp_path):
