@@ -32,7 +32,7 @@ class CaptureAttentionNode(io.ComfyNode):
                 io.String.Input("text", multiline=True, tooltip="Exactly the sampled prompt, or the text of a concept of LEDITS++ Edit."),
                 io.Combo.Input("branch", options=list(BRANCHES), default="positive", tooltip="Which of the sampler's two prompts this is."),
             ],
-            outputs=[AttentionSocket.Output(display_name="attention", tooltip="A map per word and step, for Extract Mask and Heatmap.")],
+            outputs=[AttentionSocket.Output(display_name="attention", tooltip="A map for each word, for Extract Mask and Heatmap.")],
             hidden=[io.Hidden.unique_id],
         )
 
