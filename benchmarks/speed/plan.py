@@ -70,9 +70,9 @@ FULL = Plan(
         Times("small 256", 20, 2, ((SHORT, 5, 150), (("sweep_9",), 5, 70)), (5, 10, 20, 40)),
         Times("small 512", 4, 0, ((WHOLE_JOB, 5, 30),)),
         Times("small 1024", 3, 0, ((WHOLE_JOB, 5, 70),)),
-        Times("SD 1.5 256", 1, 0, ((WHOLE_JOB, 5, 150), (("edit_2", "edit_4", "edit_8"), 5, 300))),
+        Times("SD 1.5 256", 1, 0, ((WHOLE_JOB, 3, 100), (("edit_2", "edit_4", "edit_8"), 5, 300))),
         Times("SD 1.5 512", 1, 0, ((WHOLE_JOB, 5, 330),)),
-        Times("SD 1.5 512", 1, 0, ((("edit_1",), 3, 150),), default_attention=True),
+        Times("SD 1.5 512", 1, 0, ((("edit_1",), 2, 110),), default_attention=True),
     ),
     # ComfyUI computes in float32 on the processor: SDXL's weights alone are 10 GB.
     (Memory("small 2048", needs_gb=13), Memory("SD 1.5 512", needs_gb=9), Memory("SDXL 1024", ("ours", "diffusers"), 17)),
