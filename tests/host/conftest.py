@@ -1,4 +1,5 @@
 import functools
+import importlib
 
 from scripts.host import in_comfy
 from scripts.host.in_comfy import load_checkpoint, run
@@ -7,6 +8,12 @@ import pytest
 import torch
 
 from scripts.small_model.drawings import TWO_SHAPES
+
+
+@pytest.fixture(scope="session")
+def part():
+    """A module of the pack."""
+    return lambda name: importlib.import_module(f"{in_comfy.pack().__name__}.{name}")
 
 
 @pytest.fixture(scope="session")

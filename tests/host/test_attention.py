@@ -109,12 +109,23 @@ def test_store_settings_shape_the_masks_of_an_edit(model, inversion, concept):
     fine, _ = run("LEDITS_AttentionStore", model=model, resolution=16)
     attention = run("LEDITS_Edit", model=fine, inversion=inversion, concepts=concept("a green circle"))[1]
     assert attention.prompts[0].mean().shape[1:3] == (16, 16)
-    steady, _ = run("LEDITS_AttentionStore", model=model, average_steps=True)
-    masks = [
-        run("LEDITS_Edit", model=m, inversion=inversion, concepts=concept("a green circle", mask_mode="attention"))[2]
-        for m in (model, steady)
-    ]
-    assert masks[0].shape == masks[1].shape
+
+
+@pytest.mark.parametrize("average_steps", [False, True])
+def test_masks_are_made_from_one_step_or_from_the_mean_so_far(model, inversion, concept, average_steps):
+    patched, _ = run("LEDITS_AttentionStore", model=model, resolution=16, average_steps=average_steps)
+    concepts = concept("a green circle", mask_mode="attention", threshold=0.5)
+    _, attention, mask = run("LEDITS_Edit", model=patched, inversion=inversion, concepts=concepts)
+    assert attention.prompts[0].steps == 4
+    assert torch.equal(mask, run("LEDITS_ExtractMask", attention=attention, quantile=0.5)[0]) == average_steps
+
+
+@pytest.mark.parametrize(("setting", "recorded"), [("down", "input"), ("mid", "middle"), ("up", "output")])
+def test_only_the_parts_that_are_asked_for_are_recorded(model, part, setting, recorded):
+    settings = part("ledits.attention").StoreSettings(**({"down": False, "mid": False, "up": False} | {setting: True}))
+    adapter = part("nodes.comfyui.attention.unet").UNetAdapter(settings, 32, 32)
+    with adapter.hook(model.model.diffusion_model, {}, None) as options:
+        assert {address[0] for address in options["patches_replace"]["attn2"]} == {recorded}
 
 
 def test_an_earlier_occupant_of_the_slot_is_called_through(model, encode, clip):
@@ -126,6 +137,8 @@ def test_an_earlier_occupant_of_the_slot_is_called_through(model, encode, clip):
     occupied = model.clone()
     occupied.set_model_attn2_replace(scaled, "input", 5)
     occupied.set_model_attn2_replace(scaled, "output", 0, 0)
+    # ComfyUI takes the transformer's own slot first, so that this one is never called.
+    occupied.set_model_attn2_replace(lambda query, key, value, extra: torch.zeros_like(query), "output", 0)
     patched, store = run("LEDITS_AttentionStore", model=occupied)
     late = patched.clone()
     late.set_model_attn2_replace(scaled, "output", 1)
@@ -179,3 +192,37 @@ def test_a_text_that_was_not_sampled_with_is_doubted(model, encode, clip, text, 
     with torch.inference_mode():
         answer = nodes()["LEDITS_CaptureAttention"].execute(store=store, latent=latent, clip=clip, text=text, branch="positive")
     assert ("did not read this text" in str(answer.ui)) == doubted
+
+
+LEFT = torch.zeros(1, 16, 16)
+LEFT[..., :8] = 1
+
+# What sets the first of two entries apart, and its share of the map in the left and in the right half.
+SHARES = {
+    "equal": ({}, 1 / 2, 1 / 2),
+    "strength": ({"strength": 3.0}, 3 / 4, 3 / 4),
+    "mask": ({"mask": LEFT}, 1 / 2, 0),
+    "mask strength": ({"mask": LEFT, "mask_strength": 0.5}, 1 / 3, 0),
+    "area": ({"area": (16, 8, 0, 8)}, 0, 1 / 2),
+    "default": ({"default": True}, 0, 0),
+}
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_the_entries_of_a_concept_count_in_its_map_as_their_predictions_do(part, name):
+    options, *shares = SHARES[name]
+    adapter = part("nodes.comfyui.attention.unet").UNetAdapter(part("ledits.attention").StoreSettings(), 16, 16)
+    recorder = part("nodes.comfyui.attention.recorder").Recorder(adapter, lambda key: True)
+    first, second = torch.rand(1, 4, 4, 5), torch.rand(1, 4, 4, 5)
+    # Of an area that is predicted alone, the network sees nothing else.
+    seen = first[:, :, 2:] if "area" in options else first
+    for uuid, maps in enumerate((seen, second)):
+        recorder.sums["concept", uuid] = part("ledits.attention").RunningMean()
+        recorder.sums["concept", uuid].add(2 * maps, 2)
+    prompt = part("ledits.prompt").Prompt("red circle", ("red", "circle"), ((1,), (2, 3)), 5)
+    conds = [{"uuid": 0, **options}, {"uuid": 1}]
+    concept_map = part("nodes.comfyui.attention.concept_map")
+    words = concept_map.concept_word_maps(recorder, "concept", conds, prompt, torch.zeros(1, 4, 16, 16))
+    share = torch.tensor(shares).repeat_interleave(2)[:, None]
+    known = share * first + (1 - share) * second
+    assert torch.allclose(words, torch.stack([known[..., 1], known[..., 2] + known[..., 3]], -1), atol=1e-5)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from scripts.host.in_comfy import pack, run
+from scripts.host.in_comfy import run
 
 import pytest
 import torch
@@ -17,12 +15,6 @@ SIDE = 96
 """Cells of a latent of 768 pixels; the small checkpoint attends from half of them on."""
 SCORES = 4 * (SIDE // 2) ** 4
 """Bytes of one head's scores of self-attention at the finest level."""
-
-
-@pytest.fixture(scope="module")
-def part():
-    """A module of the pack."""
-    return lambda name: sys.modules[f"{pack().__name__}.{name}"]
 
 
 @pytest.fixture(scope="module")

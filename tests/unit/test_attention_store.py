@@ -8,6 +8,8 @@ from ledits.attention import (
     downsampled_size,
     downsampling_steps,
     merge_repeated_context,
+    paste_area,
+    weighted_mean,
 )
 from ledits.prompt import find_words, group_subwords, merge_words, word_maps
 
@@ -37,6 +39,31 @@ def test_repeated_contexts_fold_back():
     assert torch.allclose(merge_repeated_context(repeated, 7), alone, atol=1e-6)
     with pytest.raises(ValueError, match=r"\b21\b.*\b8\b"):
         merge_repeated_context(repeated, 8)
+
+
+def test_an_area_is_pasted_where_it_is():
+    maps = torch.rand(2, 2, 4, 3)
+    pasted = paste_area(maps, (8, 16, 4, 12), 32, 32, (8, 8))
+    assert pasted.shape == (2, 8, 8, 3)
+    assert torch.allclose(pasted[:, 1:3, 3:7], maps)
+    assert pasted.sum().item() == pytest.approx(maps.sum().item(), rel=1e-5)
+
+
+def test_cells_that_an_area_covers_in_part_keep_its_values():
+    pasted = paste_area(torch.ones(1, 2, 2, 1), (6, 5, 2, 3), 16, 16, (4, 4))[0, ..., 0]
+    covered = torch.zeros(4, 4)
+    covered[:2, :2] = 1
+    assert torch.allclose(pasted, covered)
+
+
+def test_the_weighted_mean():
+    one, other = torch.rand(2, 2, 3, 4), torch.rand(2, 2, 3, 4)
+    left, everywhere = torch.zeros(1, 2, 3, 1), torch.full((2, 2, 3, 1), 3.0)
+    left[:, :, 0] = 1
+    mean = weighted_mean([(left, one), (everywhere, other)])
+    assert torch.allclose(mean[:, :, 0], (one + 3 * other)[:, :, 0] / 4)
+    assert torch.allclose(mean[:, :, 1:], other[:, :, 1:])
+    assert torch.equal(weighted_mean([(left, one)])[:, :, 1:], torch.zeros(2, 2, 2, 4))
 
 
 @pytest.mark.parametrize(

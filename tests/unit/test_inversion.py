@@ -122,6 +122,11 @@ def test_a_picture_gets_the_same_noise_alone_and_in_a_batch(picture):
     assert not torch.equal(add_noise(picture, levels, 8)[0], together[0])
 
 
+def test_noise_is_drawn_from_the_lowest_level_to_the_highest(picture):
+    levels = NoiseKind().levels(falling(5, False, False))
+    assert torch.equal(add_noise(picture, levels, 9)[-2:], add_noise(picture, levels[-2:], 9))
+
+
 def test_levels_are_noised_independently(picture):
     levels = NoiseKind().levels(torch.tensor([2.0, 1.0, 0.5]))
     noise = [(state - picture) / level.sigma for state, level in zip(add_noise(picture, levels, 0), levels, strict=True)]
@@ -138,6 +143,30 @@ def test_outside_the_keep_mask_the_path_is_the_inversions_own(picture):
     own = list(trajectory(inversion))[-1]
     assert torch.equal(edited[..., 4:], own[..., 4:])
     assert (edited[..., :4] - own[..., :4]).abs().mean() > 0.1
+
+
+def test_the_denoise_mask_of_the_next_step_is_used(picture):
+    """A state is masked as the step that starts from it; the last state as the last step."""
+    sigmas = falling(4, False, True)
+    inversion = invert(picture, sigmas, lambda x, i: 0.5 * x, noise=NoiseKind(False), seed=0)
+    asked = []
+    everywhere = torch.ones(1, 1, 9, 13)
+    replay(inversion, lambda x, i: 0.4 * x, denoise_mask=lambda step: asked.append(step) or everywhere)
+    assert asked == [1, 2, 3, 3]
+
+
+def test_callbacks_get_the_prediction_and_the_state_after_the_step(picture):
+    sigmas = falling(6, False, True)
+    denoise = rough(NoiseKind(False).levels(sigmas))
+    inverted, edited, inputs = [], [], []
+    inversion = invert(picture, sigmas, denoise, noise=NoiseKind(False), seed=0, callback=lambda i, d, x: inverted.append((d, x)))
+    own = list(trajectory(inversion))
+    for i, (denoised, x) in enumerate(inverted):
+        assert torch.equal(denoised, inversion.denoised[i])
+        assert torch.equal(x, own[i + 1])
+    end = replay(inversion, lambda x, i: inputs.append(x) or denoise(x, i) + 1, first=3, callback=lambda i, d, x: edited.append((d, x)))
+    assert all(torch.equal(x, after) for (_, x), after in zip(edited, [*own[1:4], *inputs[1:], end], strict=True))
+    assert all(torch.equal(d, denoise(x, i) + 1) for i, (d, _), x in zip(range(3, 6), edited[3:], inputs, strict=True))
 
 
 def test_reports_every_step_once(picture):

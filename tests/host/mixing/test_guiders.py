@@ -156,6 +156,20 @@ def test_rows_that_another_node_adds_are_refused(prepend, declared, model, encod
     assert torch.isfinite(edit(patched, inversion, concept("a green circle", mask_mode="noise")).samples).all()
 
 
+def test_other_nodes_know_the_negative_prompt_as_1_and_all_else_as_0(model, two_concepts, invert, edit, small):
+    """A network call's wrapper may read it beside the call, and patches inside the network from their options."""
+    seen = []
+
+    def around(apply_model, call):
+        seen.append((list(call["cond_or_uncond"]), call["c"]["transformer_options"]["cond_or_uncond"]))
+        return apply_model(call["input"], call["timestep"], **call["c"])
+
+    watched = model.clone()
+    watched.set_model_unet_function_wrapper(around)
+    edit(watched, invert(watched, **small), two_concepts)
+    assert seen == [([1], [1])] * 2 + [([1, 0, 0], [1, 0, 0])]
+
+
 def test_a_plain_ksampler_is_read(model, encode, captured):
     patched, store = run("LEDITS_AttentionStore", model=model)
     empty = {"samples": torch.zeros(1, 4, 16, 16)}
