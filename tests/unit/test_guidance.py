@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from ledits.guidance import EditSettings, apply_guidance, concept_guidance, first_active_step, guidance_mask
+from ledits.masks import attention_mask
 
 
 @pytest.fixture
@@ -50,6 +51,13 @@ def test_the_four_modes(predictions):
     assert torch.equal(masks["intersect"], masks["noise"] * masks["attention"])
     assert 0 < masks["intersect"].mean() < min(masks["noise"].mean(), masks["attention"].mean())
     assert masks["noise"].flatten(1).sum(1).tolist() == [72, 72]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 2.0])
+def test_the_attention_is_smoothed_as_much_as_asked(predictions, smoothing):
+    edit, word_map = EditSettings(threshold=0.7, mask_mode="attention"), torch.rand(2, 6, 10)
+    mask = guidance_mask(concept_guidance(*predictions, edit), edit, word_map, smoothing)
+    assert torch.equal(mask, attention_mask(word_map, 0.7, 12, 20, smoothing))
 
 
 def test_attention_modes_want_a_map(predictions):
