@@ -7,7 +7,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ....ledits.attention import StoreSettings
 from ...errors import LeditsInputError
-from .recorded_call import RecordedCall
+from .rows import RecordedCall
 from .unet import UNetAdapter
 
 

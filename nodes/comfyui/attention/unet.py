@@ -9,7 +9,7 @@ import comfy.ldm.modules.attention
 from torch import Tensor
 
 from ....ledits.attention import StoreSettings, downsampled_size, downsampling_steps
-from .recorded_call import RecordedCall
+from .rows import RecordedCall
 
 LayerAddress = tuple[str, int, int]
 """As ComfyUI numbers a layer: part ("input", "middle", "output"), block and transformer."""
