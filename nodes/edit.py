@@ -8,7 +8,7 @@ from .comfyui.images.preview import INTERMEDIATE_OUTPUT, latents_to_rgb, mask_ui
 from .comfyui.sampling.noise import vae_scale_factor
 from .comfyui.sampling.sample import sample
 from .comfyui.sampling.samplers import ReplaySampler
-from .comfyui.storage.provenance import provenance_note
+from .comfyui.storage.fingerprint import provenance_note
 from .comfyui.types import Attention, AttentionSocket, ConceptsSocket, EditRecord, ImageInversion, InversionSocket
 from .masked_guider import base_inputs, make_guider
 

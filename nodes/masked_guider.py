@@ -3,7 +3,7 @@ from comfy_api.latest import io
 from . import checks
 from .comfyui.images.preview import text_ui
 from .comfyui.sampling.guider import MaskedGuider
-from .comfyui.storage.provenance import provenance_note
+from .comfyui.storage.fingerprint import provenance_note
 from .comfyui.types import Concept, ConceptsSocket, EditRecord, ImageInversion, InversionSocket
 
 
