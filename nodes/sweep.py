@@ -15,8 +15,7 @@ from .errors import LeditsInputError, require
 RANGES = {"scale": (0, 50), "threshold": (0, 1), "warmup": (0, 1000), "cooldown": (0, 1000), "smoothing": (0, 16)}
 WHOLE = ("warmup", "cooldown")
 NONE = "none"
-MAX_IMAGES = 50
-"""Images of one sheet."""
+MAX_IMAGES = 50  # of one sheet
 
 
 class SweepNode(io.ComfyNode):
