@@ -2,8 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-WEB_DIRECTORY = "./web"
-"""Where the front end finds the help pages."""
+WEB_DIRECTORY = "./web"  # where the front end finds the help pages and the script
 
 
 class LeditsExtension(ComfyExtension):

@@ -1,7 +1,8 @@
 """Cross-attention maps: probabilities of one layer, and their means over layers, heads and steps (LEDITS++, section 3.3)."""
 
+import copy
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -100,24 +101,18 @@ class RunningMean:
         return self.total / self.count
 
 
-@dataclass
-class WordMaps:
-    """A prompt's words and their maps, of which the mean over the recorded steps is kept: [B, h, w, words] float32."""
+class WordMaps(RunningMean):
+    """The mean over the recorded steps of the maps of a prompt's words: [B, h, w, words] float32."""
 
-    text: str
-    words: tuple[str, ...]
-    over_steps: RunningMean = field(default_factory=RunningMean)
+    def __init__(self, text: str, words: tuple[str, ...]):
+        super().__init__()
+        self.text, self.words = text, words
 
     @property
     def steps(self) -> int:
-        return self.over_steps.count
-
-    def add(self, maps: Tensor, steps: int = 1) -> None:
-        """Adds the maps of one step, or the sum of those of several; [B, h, w, words]."""
-        self.over_steps.add(maps, steps)
-
-    def mean(self) -> Tensor:
-        return self.over_steps.mean()
+        return self.count
 
     def to(self, device: torch.device) -> "WordMaps":
-        return replace(self, over_steps=RunningMean(self.over_steps.total.to(device), self.steps))
+        moved = copy.copy(self)
+        moved.total = self.total.to(device)
+        return moved

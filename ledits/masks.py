@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-OFFICIAL_SMOOTHING = math.sqrt(0.5)
-"""Sigma of the official 3x3 kernel: its "0.5" is divided twice, so its weights are exp(-(dx^2 + dy^2))."""
+OFFICIAL_SMOOTHING = math.sqrt(0.5)  # of the official 3x3 kernel: its "0.5" is divided twice, so its weights are exp(-(dx^2 + dy^2))
 
 
 def gaussian_kernel(sigma: float) -> Tensor:

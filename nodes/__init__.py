@@ -18,22 +18,8 @@ from .schedule import ScheduleNode
 from .sweep import SweepNode
 from .validation import validated
 
-NODES: list[type[io.ComfyNode]] = [
-    validated(node)
-    for node in (
-        ScheduleNode,
-        InvertNode,
-        ConceptNode,
-        EditNode,
-        AttentionStoreNode,
-        CaptureAttentionNode,
-        ProbeAttentionNode,
-        ExtractMaskNode,
-        HeatmapNode,
-        MaskedGuiderNode,
-        ReplaySamplerNode,
-        SaveInversionNode,
-        LoadInversionNode,
-        SweepNode,
-    )
-]
+_EDITING = (ScheduleNode, InvertNode, ConceptNode, EditNode)
+_ATTENTION = (AttentionStoreNode, CaptureAttentionNode, ProbeAttentionNode, ExtractMaskNode, HeatmapNode)
+_ADVANCED = (MaskedGuiderNode, ReplaySamplerNode, SaveInversionNode, LoadInversionNode)
+
+NODES: list[type[io.ComfyNode]] = [validated(node) for node in (*_EDITING, *_ATTENTION, *_ADVANCED, SweepNode)]

@@ -93,8 +93,9 @@ def read_prompt(clip: Any, text: str, if_empty: str = "") -> Prompt:
 
 def check_attention(model: ModelPatcher, consequence: str, *size: int) -> None:
     """Refuses networks whose attention cannot be recorded, and an Attention Store's maps that a latent of this size cannot have."""
-    adapter, network = adapter_for(model), type(model.get_model_object("diffusion_model")).__name__
-    require(adapter, "model", f"is a {network}, but attention can be recorded of {KNOWN_NETWORKS} only, so {consequence}")
+    network = model.get_model_object("diffusion_model")
+    adapter = adapter_for(network)
+    require(adapter, "model", f"is a {type(network).__name__}, but attention can be recorded of {KNOWN_NETWORKS} only, so {consequence}")
     try:
         if adapter and size:
             adapter(store_settings(model), *size)

@@ -8,9 +8,10 @@ from .comfyui.images.preview import INTERMEDIATE_OUTPUT, latents_to_rgb, mask_ui
 from .comfyui.sampling.noise import vae_scale_factor
 from .comfyui.sampling.sample import sample
 from .comfyui.sampling.samplers import ReplaySampler
-from .comfyui.storage.provenance import provenance_note
-from .comfyui.types import Attention, AttentionSocket, ConceptsSocket, EditRecord, ImageInversion, InversionSocket
-from .masked_guider import base_inputs, make_guider
+from .comfyui.storage.fingerprint import provenance_note
+from .comfyui.types import Attention, AttentionSocket, EditRecord, ImageInversion
+from .inputs import edit_inputs
+from .masked_guider import make_guider
 
 
 class EditNode(io.ComfyNode):
@@ -25,9 +26,7 @@ class EditNode(io.ComfyNode):
             search_aliases=["ledits", "edit photo", "semantic edit", "prompt edit"],
             inputs=[
                 io.Model.Input("model", tooltip="The checkpoint that inverted the photo. An Attention Store's settings shape the masks."),
-                InversionSocket.Input("inversion", tooltip="From LEDITS++ Invert or Load Inversion."),
-                ConceptsSocket.Input("concepts", optional=True, tooltip="The changes to make. Unconnected: the photo as it was."),
-                *base_inputs(),
+                *edit_inputs(),
                 io.Image.Input("image", optional=True, tooltip="The photo, to show the masks over. Unconnected: a rough preview of it."),
             ],
             outputs=[

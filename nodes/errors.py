@@ -32,8 +32,5 @@ def named(node: str) -> Iterator[None]:
     try:
         yield
     except LeditsInputError as error:
-        if error.node == PACK:
-            raise LeditsInputError(error.name, error.problem, node) from error
-        raise LeditsInputError(
-            error.name, error.problem if error.node == node else f"{error.problem} (used by {node})", error.node
-        ) from error
+        problem = error.problem if error.node in (PACK, node) else f"{error.problem} (used by {node})"
+        raise LeditsInputError(error.name, problem, node if error.node == PACK else error.node) from error

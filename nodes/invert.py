@@ -6,6 +6,7 @@ from .comfyui.sampling.sample import sample
 from .comfyui.sampling.samplers import InversionSampler
 from .comfyui.storage.fingerprint import fingerprint
 from .comfyui.types import Base, ImageInversion, InversionSocket
+from .inputs import cfg_input, seed_input
 
 
 class InvertNode(io.ComfyNode):
@@ -24,15 +25,8 @@ class InvertNode(io.ComfyNode):
                 io.Sigmas.Input("sigmas", tooltip="The noise levels of the steps, falling: LEDITS++ Schedule, or any scheduler node."),
                 io.Conditioning.Input("negative", tooltip="The neutral prompt that edits start from, usually an empty CLIP Text Encode."),
                 io.Conditioning.Input("positive", optional=True, tooltip="Describes the photo; for checkpoints that lose its subject."),
-                io.Float.Input("cfg", default=1.0, min=0.0, max=30.0, step=0.1, tooltip="Strength of 'positive', 1 to 3.5. 1 is fastest."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="The noise: each seed varies an edit, none the photo. Keep it fixed, or every run inverts again.",
-                ),
+                cfg_input(1.0, "Strength of 'positive', 1 to 3.5. 1 is fastest."),
+                seed_input("The noise: each seed varies an edit, none the photo. Keep it fixed, or every run inverts again."),
             ],
             outputs=[InversionSocket.Output(display_name="inversion", tooltip="The photo with its noise, for any number of edits.")],
         )

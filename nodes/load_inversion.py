@@ -7,8 +7,7 @@ from .comfyui.storage import files, inversion_file
 from .comfyui.types import InversionSocket
 from .errors import LeditsInputError
 
-IN_OUTPUT = " [output]"
-"""ComfyUI's own mark for a file of the output folder in a list of input files."""
+IN_OUTPUT = " [output]"  # ComfyUI's own mark for a file of the output folder in a list of input files
 
 
 class LoadInversionNode(io.ComfyNode):

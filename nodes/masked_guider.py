@@ -3,24 +3,9 @@ from comfy_api.latest import io
 from . import checks
 from .comfyui.images.preview import text_ui
 from .comfyui.sampling.guider import MaskedGuider
-from .comfyui.storage.provenance import provenance_note
-from .comfyui.types import Concept, ConceptsSocket, EditRecord, ImageInversion, InversionSocket
-
-
-def base_inputs() -> list[io.Input]:
-    """The inputs by which an edit may leave the inversion's own base."""
-    return [
-        io.Conditioning.Input("positive", optional=True, tooltip="Instead of the inversion's; changes the photo outside the masks, too."),
-        io.Conditioning.Input("negative", optional=True, tooltip="Instead of the inversion's; changes the photo outside the masks, too."),
-        io.Float.Input(
-            "cfg",
-            default=0.0,
-            min=0.0,
-            max=30.0,
-            step=0.1,
-            tooltip="0: the inversion's. Others need 'positive' and change the whole photo.",
-        ),
-    ]
+from .comfyui.storage.fingerprint import provenance_note
+from .comfyui.types import Concept, EditRecord, ImageInversion
+from .inputs import edit_inputs
 
 
 def make_guider(
@@ -45,9 +30,7 @@ class MaskedGuiderNode(io.ComfyNode):
             search_aliases=["ledits", "guider", "semantic guidance"],
             inputs=[
                 io.Model.Input("model", tooltip="The checkpoint that inverted the photo, with the same patches."),
-                InversionSocket.Input("inversion", tooltip="From LEDITS++ Invert or Load Inversion."),
-                ConceptsSocket.Input("concepts", optional=True, tooltip="The changes to make. Unconnected: the photo as it was."),
-                *base_inputs(),
+                *edit_inputs(),
             ],
             outputs=[io.Guider.Output(display_name="guider", tooltip="For SamplerCustomAdvanced.")],
             hidden=[io.Hidden.unique_id],

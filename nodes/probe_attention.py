@@ -11,6 +11,7 @@ from .comfyui.sampling.sample import sample
 from .comfyui.sampling.samplers import ProbeSampler
 from .comfyui.text.words import encode
 from .comfyui.types import Attention, AttentionSocket
+from .inputs import seed_input
 
 
 class ProbeAttentionNode(io.ComfyNode):
@@ -36,14 +37,7 @@ class ProbeAttentionNode(io.ComfyNode):
                     step=0.01,
                     tooltip="Noise to add first. Around 0.5 objects are found best; low values show texture, high ones only layout.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=io.ControlAfterGenerate.fixed,
-                    tooltip="Which noise. Another seed shows how sure the map is.",
-                ),
+                seed_input("Which noise. Another seed shows how sure the map is."),
             ],
             outputs=[AttentionSocket.Output(display_name="attention", tooltip="A map for each word, for Extract Mask and Heatmap.")],
         )

@@ -6,7 +6,6 @@ from comfy_api.latest import io
 from . import checks
 from .comfyui.images.panels import contact_sheet
 from .comfyui.images.preview import sheet_ui
-from .comfyui.number_list import parse_numbers
 from .comfyui.sampling.guider import MaskedGuider
 from .comfyui.sampling.sample import sample_each
 from .comfyui.sampling.samplers import ReplaySampler
@@ -16,8 +15,7 @@ from .errors import LeditsInputError, require
 RANGES = {"scale": (0, 50), "threshold": (0, 1), "warmup": (0, 1000), "cooldown": (0, 1000), "smoothing": (0, 16)}
 WHOLE = ("warmup", "cooldown")
 NONE = "none"
-MAX_IMAGES = 50
-"""Images of one sheet."""
+MAX_IMAGES = 50  # of one sheet
 
 
 class SweepNode(io.ComfyNode):
@@ -74,16 +72,21 @@ class SweepNode(io.ComfyNode):
 
 
 def _parse_values(name: str, setting: str, text: str) -> tuple[float, ...]:
-    try:
-        values = parse_numbers(text)
-    except ValueError as error:
-        raise LeditsInputError(name, str(error)) from error
+    """The numbers of "3, 5, 8", in their order and each once."""
+    values = []
+    for part in filter(None, map(str.strip, text.replace(";", ",").split(","))):
+        try:
+            values.append(float(part))
+        except ValueError as error:
+            problem = f"has {part!r}, which is not a number: write numbers with commas between them, e.g. 3, 5, 8"
+            raise LeditsInputError(name, problem) from error
+    require(values, name, "has no number: write the values to try, e.g. 3, 5, 8")
     (low, high), is_whole = RANGES[setting], setting in WHOLE
     wanted = f"{'a whole number' if is_whole else 'a number'} from {low} to {high}"
     for value in values:
         is_valid = low <= value <= high and not (is_whole and value % 1)
         require(is_valid, name, f"has {value:g}, but {setting} must be {wanted}")
-    return values
+    return tuple(dict.fromkeys(values))
 
 
 def _vary(concept: Concept, cell: dict[str, float]) -> Concept:

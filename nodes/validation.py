@@ -17,8 +17,7 @@ from .comfyui.attention.store import RunHistory
 from .comfyui.types import Attention, AttentionSocket, Concept, ConceptsSocket, ImageInversion, InversionSocket, StoreSocket
 from .errors import named, require
 
-Requirement = tuple[Callable[[Any], bool], str]
-"""What an input takes: a test, and a text that says what to do."""
+Requirement = tuple[Callable[[Any], bool], str]  # what an input takes: a test, and a text that says what to do
 
 
 def validated(node: type[io.ComfyNode]) -> type[io.ComfyNode]:

@@ -16,19 +16,13 @@ const WORDS = {
     "label": "preset",
     "tooltip": "Good values to start from. Choosing one fills direction, scale, threshold, mask_mode, warmup and cooldown.",
     "choose": "choose…",
-    "object": "object",
-    "face": "face detail",
-    "style": "style",
-    "remove": "remove"
+    "object": "object", "face": "face detail", "style": "style", "remove": "remove"
   },
   "zh": {
     "label": "预设",
     "tooltip": "好的起点。选一个，就会填好方向、强度、阈值、遮罩方式、起始步和结束步。",
     "choose": "选择…",
-    "object": "物体",
-    "face": "面部细节",
-    "style": "风格",
-    "remove": "去除"
+    "object": "物体", "face": "面部细节", "style": "风格", "remove": "去除"
   }
 };
 

@@ -112,7 +112,7 @@ class Bare:
 @contextmanager
 def capture_timed(seconds: Callable[[Callable[[], None]], float]) -> Iterator[list[float]]:
     """Times every layer that is recorded."""
-    call = importlib.import_module(f"{in_comfy.pack().__name__}.nodes.comfyui.attention.recorded_call").RecordedCall
+    call = importlib.import_module(f"{in_comfy.pack().__name__}.nodes.comfyui.attention.rows").RecordedCall
     add_layer, found = call.add_layer, []
 
     def timed(self: Any, *arguments: Any) -> None:

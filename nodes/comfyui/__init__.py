@@ -1,4 +1,3 @@
 """The one place that knows ComfyUI's hooks: sampling, attention, text encoders, files and images on nodes."""
 
-KEY = "ledits"
-"""Under this key stand all wrappers, attachments and options of the pack."""
+KEY = "ledits"  # of all wrappers, attachments and options of the pack

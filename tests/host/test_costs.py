@@ -103,7 +103,7 @@ def recording(part):
         key = torch.randn(1, TOKENS, CHANNELS, generator=generator).to(dtype)
         adapter = part("nodes.comfyui.attention.unet").UNetAdapter(part("ledits.attention").StoreSettings(), 128, 128)
         recorder = part("nodes.comfyui.attention.recorder").Recorder(adapter, lambda key: True)
-        call = part("nodes.comfyui.attention.recorded_call").RecordedCall(recorder.sums, {(0, 0): slice(0, 1)}, 1, (32, 32))
+        call = part("nodes.comfyui.attention.rows").RecordedCall(recorder.sums, {(0, 0): slice(0, 1)}, 1, (32, 32))
 
         def run_layers():
             for _ in range(layers):

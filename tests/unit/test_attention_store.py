@@ -89,7 +89,7 @@ def test_an_impossible_resolution_names_the_possible_ones():
 def test_the_mean_over_steps():
     words = WordMaps("x", ("x",))
     words.add(torch.zeros(1, 2, 2, 1))
-    words.add(torch.full((1, 2, 2, 1), 6.0), steps=2)
+    words.add(torch.full((1, 2, 2, 1), 6.0), count=2)
     assert torch.equal(words.mean(), torch.full((1, 2, 2, 1), 2.0))
     elsewhere = words.to(torch.device("cpu"))
     elsewhere.add(torch.zeros(1, 2, 2, 1))

@@ -7,7 +7,7 @@ from comfy.model_patcher import ModelPatcher
 
 from ....ledits.attention import StoreSettings
 from ...errors import LeditsInputError
-from .recorded_call import RecordedCall
+from .rows import RecordedCall
 from .unet import UNetAdapter
 
 
@@ -40,27 +40,23 @@ ADAPTERS: list[type[AttentionAdapter]] = [UNetAdapter]
 KNOWN_NETWORKS = "the UNets of SD 1.x, SD 2.x and SDXL"
 
 
-def adapter_for(model: ModelPatcher) -> type[AttentionAdapter] | None:
-    return _find_adapter(model.get_model_object("diffusion_model"))
+def adapter_for(network: Any) -> type[AttentionAdapter] | None:
+    network = getattr(network, "_orig_mod", network)  # behind torch.compile
+    return next((adapter for adapter in ADAPTERS if adapter.supports(network)), None)
 
 
 def encoding_width(model: ModelPatcher) -> int | None:
     """Channels of the encodings that the model reads, where they are known."""
-    adapter = adapter_for(model)
+    adapter = adapter_for(model.get_model_object("diffusion_model"))
     return None if adapter is None else adapter.encoding_width(model.model.model_config.unet_config)
 
 
 def make_adapter(network: Any, settings: StoreSettings, height: int, width: int) -> AttentionAdapter:
     """The adapter of a network for latents of this size; LeditsInputError without one, or without maps of the resolution."""
-    adapter = _find_adapter(network)
+    adapter = adapter_for(network)
     if adapter is None:
         raise LeditsInputError("model", f"is a {type(network).__name__}, but attention can be recorded of {KNOWN_NETWORKS} only")
     try:
         return adapter(settings, height, width)
     except ValueError as error:
         raise LeditsInputError("resolution", str(error)) from error
-
-
-def _find_adapter(network: Any) -> type[AttentionAdapter] | None:
-    network = getattr(network, "_orig_mod", network)  # behind torch.compile
-    return next((adapter for adapter in ADAPTERS if adapter.supports(network)), None)

@@ -19,8 +19,7 @@ from torch import Tensor
 from ....ledits.attention import RunningMean
 from .. import KEY
 from .adapters import AttentionAdapter
-from .recorded_call import RecordedCall
-from .rows import CHUNKS, CondKey, Prompts, track
+from .rows import CHUNKS, CondKey, Prompts, RecordedCall, track
 
 
 class Recorder:

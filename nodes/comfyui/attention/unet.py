@@ -9,10 +9,9 @@ import comfy.ldm.modules.attention
 from torch import Tensor
 
 from ....ledits.attention import StoreSettings, downsampled_size, downsampling_steps
-from .recorded_call import RecordedCall
+from .rows import RecordedCall
 
-LayerAddress = tuple[str, int, int]
-"""As ComfyUI numbers a layer: part ("input", "middle", "output"), block and transformer."""
+LayerAddress = tuple[str, int, int]  # as ComfyUI numbers a layer: part ("input", "middle", "output"), block and transformer
 
 
 def cross_attention_layers(network: Any) -> Iterator[tuple[LayerAddress, Any]]:

@@ -26,8 +26,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
     Steps are counted by the noise levels of the inversion that is edited; None while inverting. Sampling fills the record.
     """
 
-    owner = PACK
-    """The node that errors name."""
+    owner = PACK  # the node that errors name
 
     def __init__(
         self,

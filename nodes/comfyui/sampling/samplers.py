@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ....ledits.inversion import Denoiser, Inversion, StepCallback, add_noise, invert, replay
 from ....ledits.solver import NoiseKind
-from ...errors import PACK, LeditsInputError, named
+from ...errors import PACK, LeditsInputError, named, require
 from ..types import ImageInversion
 from .guider import MaskedGuider
 
@@ -81,8 +81,8 @@ class ReplaySampler(_Sampler):
     def _replay(self, job: Job) -> Tensor:
         guider, first = job.guider, 0
         if isinstance(guider, MaskedGuider):
-            if guider.inversion is not None and guider.inversion.trajectory is not self._inversion:
-                raise LeditsInputError("sampler", "has a different inversion than the guider: connect the same one to both")
+            is_same = guider.inversion is None or guider.inversion.trajectory is self._inversion
+            require(is_same, "sampler", "has a different inversion than the guider: connect the same one to both")
             first = guider.first_step
         x = replay(self._cut(job.latent, job.sigmas), job.denoise, first=first, denoise_mask=job.denoise_mask, callback=job.callback)
         if not torch.isfinite(x).all():
@@ -92,16 +92,12 @@ class ReplaySampler(_Sampler):
     def _cut(self, latent: Tensor, sigmas: Tensor) -> Inversion:
         """The inversion on the device of the latent, cut to the levels that were asked for."""
         whole, steps = self._inversion, len(sigmas) - 1
-        if tuple(latent.shape) != tuple(whole.x0.shape):
-            raise LeditsInputError(
-                "latent_image",
-                f"is {_size(latent)}, but the inversion is of {_size(whole.x0)}: connect the latent that comes with this sampler",
-            )
-        if steps > whole.steps or not torch.equal(sigmas.cpu(), whole.sigmas[: steps + 1]):
-            raise LeditsInputError(
-                "sigmas",
-                "are not the inversion's: connect the sigmas that come with this sampler; of a split list only the first part can be replayed",
-            )
+        problem = f"is {_size(latent)}, but the inversion is of {_size(whole.x0)}: connect the latent that comes with this sampler"
+        require(latent.shape == whole.x0.shape, "latent_image", problem)
+        problem = (
+            "are not the inversion's: connect the sigmas that come with this sampler; of a split list only the first part can be replayed"
+        )
+        require(steps <= whole.steps and torch.equal(sigmas.cpu(), whole.sigmas[: steps + 1]), "sigmas", problem)
         tensors = {"x0": whole.x0, "x_T": whole.x_T, "denoised": whole.denoised[:steps], "noise_maps": whole.noise_maps[:steps]}
         moved: dict[str, Any] = {name: tensor.to(latent.device) for name, tensor in tensors.items()}
         return replace(whole, sigmas=whole.sigmas[: steps + 1], **moved)

@@ -1,4 +1,4 @@
-"""Recognises a network in another process, where object ids mean nothing."""
+"""Recognises a network in another process, where object ids mean nothing, and tells whether it made a loaded inversion."""
 
 import hashlib
 import itertools
@@ -11,7 +11,7 @@ from comfy.weight_adapter import WeightAdapterBase
 from torch import Tensor
 
 from .. import KEY
-from ..types import NetworkFingerprint
+from ..types import ImageInversion, NetworkFingerprint
 
 SAMPLES = 16  # values read of each tensor; training changes every value of the tensors that it changes
 
@@ -30,6 +30,29 @@ def family(model: ModelPatcher) -> str:
     names = [type(part).__name__ for part in (model.model, _unpatched(model, "diffusion_model"), _unpatched(model, "latent_format"))]
     widths = [f"{key} {config[key]}" for key in ("context_dim", "adm_in_channels") if isinstance(config.get(key), int)]
     return ", ".join(names + widths)
+
+
+def provenance_note(model: ModelPatcher, inversion: ImageInversion) -> str | None:
+    """What a user should know of a loaded inversion with this model; None for one that was made in this process."""
+    if not inversion.is_loaded:
+        return None
+    known, connected = inversion.fingerprint, fingerprint(model)
+    if known.checkpoint is None or connected.checkpoint is None:
+        return (
+            "The weights of this checkpoint, or of the one that made the loaded inversion, cannot be compared. "
+            "If they are not the same, the photo is not kept exactly outside the masks."
+        )
+    if known.checkpoint != connected.checkpoint:
+        return (
+            "Warning: the loaded inversion was made with another checkpoint, or another precision of this one. "
+            "The photo is not kept exactly outside the masks. Load the checkpoint that made it, or invert again."
+        )
+    if known.changes is None or known.changes != connected.changes:
+        return (
+            "The loaded inversion was made with this checkpoint, but other nodes changed it then or change it now. "
+            "If those are not the same (LoRA, sampling), the photo is not kept exactly outside the masks."
+        )
+    return "The loaded inversion was made with this checkpoint."
 
 
 def _unpatched(model: ModelPatcher, name: str) -> Any:
