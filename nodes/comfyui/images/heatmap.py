@@ -34,8 +34,9 @@ def draw_masks(images: Tensor, masks: Tensor) -> Tensor:
     width = max(1, round(min(masks.shape[1:]) / 160))
     color, inner, outer = map(images.new_tensor, (MASK_COLOR, INNER_LINE, OUTER_LINE))
     drawn = torch.lerp(images, color.expand_as(images), MASK_OPACITY * masks[..., None])
-    drawn = torch.where((inside * _dilate(outside, width)).bool()[..., None], inner, drawn)
-    return torch.where((outside * _dilate(inside, width)).bool()[..., None], outer, drawn)
+    drawn[(inside * _dilate(outside, width)).bool()] = inner
+    drawn[(outside * _dilate(inside, width)).bool()] = outer
+    return drawn
 
 
 def _dilate(masks: Tensor, width: int) -> Tensor:

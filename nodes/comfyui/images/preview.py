@@ -22,6 +22,7 @@ from .panels import add_labels, center_crop, contact_sheet, count_columns, fit, 
 INTERMEDIATE_OUTPUT = {"has_intermediate_output": True} if "has_intermediate_output" in io.Schema.__dataclass_fields__ else {}
 """Schema option of a node that shows results without being an output node: a ComfyUI that knows it restores them when the page reloads."""
 PREVIEW_SIZE = 2048  # pixels along a side of what a node shows
+MASK_PREVIEW_SIZE = 1024  # the same of masks, which are no finer than the latent
 MAX_PREVIEWS = 16  # images of a batch that a node shows
 Node = type[io.ComfyNode]
 
@@ -80,7 +81,7 @@ def mask_ui(
 
     def draw_sheet(index: int) -> Tensor:
         background = center_crop(image[index % len(image)][None], height, width, factor)
-        background = fit(background, PREVIEW_SIZE, len(concepts))
+        background = fit(background, MASK_PREVIEW_SIZE, len(concepts))
         panels, labels = [], []
         for mask, change, used in zip(by_concept[:, index], changes, record.masks, strict=True):
             panels.append(draw_masks(background, resize_nearest(mask[None], *background.shape[1:3])))
