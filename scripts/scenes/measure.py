@@ -57,7 +57,7 @@ def load_checkpoint(path: Path):
     comfy.cli_args.args.cpu = not torch.cuda.is_available()
     import comfy.sd
 
-    import scripts.scenes.comfyui_node  # noqa: F401 (teaches ComfyUI the checkpoint)
+    import scripts.small_model.comfyui_node  # noqa: F401 (teaches ComfyUI the checkpoint)
 
     return comfy.sd.load_checkpoint_guess_config(str(path), output_vae=True, output_clip=True)[:3]
 

@@ -13,6 +13,7 @@ One process; it takes a GPU if there is one. To train where nothing can be set u
 from __future__ import annotations
 
 import argparse
+import copy
 import functools
 import json
 import math
@@ -28,10 +29,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from scripts.scenes.autoencoder import Autoencoder, stored_state_dict
 from scripts.scenes.fetch import cache, fetch
 from scripts.scenes.rooms import SIZE
 from scripts.scenes.scenes import Caption, Layers, Scene, Target, random_caption, random_scene
+from scripts.small_model.autoencoder import Autoencoder, stored_state_dict
 
 POOL = 2000
 """Scenes whose pixels are kept for the autoencoder; they are also the first that are encoded."""
@@ -158,10 +159,10 @@ def crop_of(image: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.nda
 
 
 def train_autoencoder(work: Path, images: np.ndarray, steps: int) -> Autoencoder:
-    from scripts.scenes.comfyui_node import LATENT_CHANNELS
+    from scripts.small_model.comfyui_node import SCENES_LATENT_CHANNELS
 
     torch.manual_seed(SEED)
-    model = Autoencoder(LATENT_CHANNELS).to(DEVICE, memory_format=torch.channels_last)
+    model = Autoencoder(SCENES_LATENT_CHANNELS, width=32, spread=4.0, centre=0.55).to(DEVICE, memory_format=torch.channels_last)
     training = Training(work / "autoencoder.pt", model, steps, 2e-3, average=0.995)
     while not training.finished:
         rng = np.random.default_rng((SEED, 1, training.step))
@@ -181,7 +182,7 @@ def train_autoencoder(work: Path, images: np.ndarray, steps: int) -> Autoencoder
 @torch.no_grad()
 def autoencoder_psnr(model: Autoencoder, weights: dict[str, Tensor] | None = None, count: int = 6) -> float:
     """Mean PSNR in dB over a few unseen scenes."""
-    trained = Autoencoder(model.taesd_encoder[-1].out_channels).to(DEVICE, memory_format=torch.channels_last)
+    trained = copy.deepcopy(model)
     trained.load_state_dict(weights or model.state_dict())
     values = []
     for index in range(count):
@@ -229,9 +230,9 @@ class Denoiser(torch.nn.Module):
         from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
         from transformers import CLIPTextConfig, CLIPTextModel
 
-        from scripts.scenes.comfyui_node import TEXT_MODEL, UNET
+        from scripts.small_model.comfyui_node import SCENES_UNET, TEXT_MODEL
 
-        self.unet = UNetModel(**UNET, operations=comfy.ops.disable_weight_init)
+        self.unet = UNetModel(**SCENES_UNET, operations=comfy.ops.disable_weight_init)
         for module in self.unet.modules():
             # ComfyUI's layers leave their weights uninitialised, since it always loads them.
             for kind in (torch.nn.Conv2d, torch.nn.Linear, torch.nn.GroupNorm, torch.nn.LayerNorm):

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from scripts.paths import CHECKPOINT
-from scripts.small_model.autoencoder import Autoencoder, from_stored_state_dict, stored_state_dict
+from scripts.small_model.autoencoder import Autoencoder, load_stored_state_dict, stored_state_dict
 from scripts.small_model.drawings import SIZE, Item, Scene, cells, random_scene
 
 Viewer = Callable[[Tensor, Scene, np.random.Generator], "View"]
@@ -140,11 +140,15 @@ class Training:
         partial.rename(self.path)
 
 
-def train_autoencoder(work: Path, pictures: np.ndarray) -> Autoencoder:
+def new_autoencoder() -> Autoencoder:
     from scripts.small_model.comfyui_node import LATENT_CHANNELS
 
+    return Autoencoder(LATENT_CHANNELS, width=24, spread=5.0, centre=0.45)
+
+
+def train_autoencoder(work: Path, pictures: np.ndarray) -> Autoencoder:
     torch.manual_seed(SEED)
-    model = Autoencoder(LATENT_CHANNELS).to(memory_format=torch.channels_last)
+    model = new_autoencoder().to(memory_format=torch.channels_last)
     training = Training(work / "autoencoder.pt", model, AUTOENCODER_STEPS, 2e-3, average=0.98)
     while not training.finished:
         rng = np.random.default_rng((SEED, 1, training.step))
@@ -357,13 +361,10 @@ def export(path: Path, autoencoder: Autoencoder, mean: dict[str, Tensor]) -> Non
 
 def trained(path: Path) -> tuple[Autoencoder, dict[str, Tensor]]:
     """The autoencoder and the denoiser's weights of an exported checkpoint, to train on from."""
-    from scripts.small_model.comfyui_node import LATENT_CHANNELS
-
     weights = load_file(path)
     vae, unet, text = "first_stage_model.", "model.diffusion_model.", "cond_stage_model.transformer.text_model."
-    autoencoder = from_stored_state_dict(
-        {key.removeprefix(vae): value for key, value in weights.items() if key.startswith(vae)}, LATENT_CHANNELS
-    )
+    stored = {key.removeprefix(vae): value for key, value in weights.items() if key.startswith(vae)}
+    autoencoder = load_stored_state_dict(new_autoencoder(), stored)
     mean = {f"unet.{key.removeprefix(unet)}": value.float() for key, value in weights.items() if key.startswith(unet)}
     mean |= {f"text.{key.removeprefix(text)}": value.float() for key, value in weights.items() if key.startswith(text)}
     return autoencoder, mean

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.small_model.autoencoder import Autoencoder, from_stored_state_dict, stored_state_dict
+from scripts.small_model.autoencoder import Autoencoder, load_stored_state_dict, stored_state_dict
 from scripts.small_model.drawings import PALETTE, RADIUS, SHAPES, SIZE, Item, Scene, cells, coverage, random_scene
 from scripts.small_model.see import look, nearest_colour, shape_of
 
@@ -58,10 +58,10 @@ def test_captions_name_every_object(scenes):
 @torch.no_grad()
 def test_the_stored_autoencoder_computes_the_same():
     torch.manual_seed(0)
-    narrow, pictures = Autoencoder(4), torch.rand(1, 3, 32, 32)
-    wide = Autoencoder(4, width=64)
+    narrow, pictures = Autoencoder(4, 24, spread=5.0, centre=0.45), torch.rand(1, 3, 32, 32)
+    wide = Autoencoder(4, 64, spread=1.0, centre=0.0)
     wide.load_state_dict(stored_state_dict(narrow))
     assert torch.allclose(wide.encode(pictures), narrow.encode(pictures), atol=1e-4)
     assert torch.allclose(wide.decode(wide.encode(pictures)), narrow.decode(narrow.encode(pictures)), atol=1e-4)
-    again = from_stored_state_dict(stored_state_dict(narrow), 4)
+    again = load_stored_state_dict(Autoencoder(4, 24, spread=1.0, centre=0.0), stored_state_dict(narrow))
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in narrow.state_dict().items())

@@ -1,4 +1,4 @@
-"""Test-side custom nodes: teach `CheckpointLoaderSimple` the small model's configuration, and count network calls."""
+"""Test-side custom nodes: teach `CheckpointLoaderSimple` the configurations of both small checkpoints, and count network calls."""
 
 import sys
 from functools import partial
@@ -11,6 +11,7 @@ from comfy.patcher_extension import WrappersMP
 
 CONTEXT_DIM = 64
 LATENT_CHANNELS = 4
+SCENES_LATENT_CHANNELS = 8
 
 UNET = {
     "image_size": 32,
@@ -31,9 +32,10 @@ UNET = {
     "num_heads": 4,
     "num_head_channels": -1,
 }
+SCENES_UNET = UNET | {"in_channels": SCENES_LATENT_CHANNELS, "out_channels": SCENES_LATENT_CHANNELS}
 
 TEXT_MODEL = {
-    # Word and place alone: with layers above them the padding learns to carry the whole prompt, and words then look nowhere.
+    # Word and position alone: with layers above them the padding learns to carry the whole prompt, and words then attend to nothing.
     "num_hidden_layers": 0,
     "hidden_size": CONTEXT_DIM,
     "num_attention_heads": 4,
@@ -56,6 +58,13 @@ class SmallLatent(comfy.latent_formats.LatentFormat):
         # Least squares from latents to the mean colours of their 8 x 8 pixels; explains 0.92 of the variance.
         self.latent_rgb_factors = [[0.423, -0.004, -0.024], [0.136, 0.320, 0.041], [-0.009, 0.032, 0.312], [-0.203, 0.231, 0.013]]
         self.latent_rgb_factors_bias = [0.035, 0.009, 0.004]
+
+
+class ScenesLatent(comfy.latent_formats.LatentFormat):
+    """The latents of the scenes' autoencoder, with a spread of about 1 in each channel."""
+
+    scale_factor = 1.0
+    latent_channels = SCENES_LATENT_CHANNELS
 
 
 class SmallTextEncoder(sd1_clip.SDClipModel):
@@ -89,8 +98,19 @@ class SmallModel(supported_models_base.BASE):
         )
 
 
-if not any(model.__name__ == SmallModel.__name__ for model in comfy.supported_models.models):
-    comfy.supported_models.models.append(SmallModel)
+class ScenesModel(SmallModel):
+    """The checkpoint that is trained on the scenes: the same network with more latent channels."""
+
+    unet_config = SmallModel.unet_config | {"in_channels": SCENES_LATENT_CHANNELS}
+    latent_format = ScenesLatent
+
+    def inpaint_model(self):
+        return False  # ComfyUI takes every UNet of more than 4 channels for one
+
+
+for kind in (ScenesModel, SmallModel):  # in this order: the second would match the first's checkpoint, too
+    if not any(model.__name__ == kind.__name__ for model in comfy.supported_models.models):
+        comfy.supported_models.models.append(kind)
 
 
 class CountNetworkCalls:
