@@ -163,7 +163,7 @@ def test_names_and_links_that_lead_elsewhere(inversion, folders, file):
         (folder / f"link{SUFFIX}").symlink_to(folders[1] / SAVED)
     (folders[0] / "away").symlink_to(folders[1])
     assert options() == [f"{SAVED} [output]"]
-    with pytest.raises(ValueError, match=r"Load Inversion, input 'file': .*(below its folder|symbolic link)"):
+    with pytest.raises(ValueError, match=r"Load Inversion, input 'file': .*below its folder"):
         load(file.format(output=folders[1]))
     assert nodes()["LEDITS_LoadInversion"].fingerprint_inputs(file=f"link{SUFFIX}") != 0
 
