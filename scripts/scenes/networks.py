@@ -125,7 +125,7 @@ class TransformerDenoiser(Denoiser):
         words = tokens.shape[1]
 
         def attend(_: Any, q: Tensor, k: Tensor, v: Tensor, heads: int, *args: Any, **kwargs: Any) -> Tensor:
-            q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (q, k, v))
+            q, k, v = (part.flatten(2).unflatten(-1, (heads, -1)).transpose(1, 2) for part in (q, k, v))
             scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
             # The share of each word among all words is what can be taught; how much the image attends to text at all is left free.
             layers.append(scores[:, :, words:, :words].softmax(-1).mean(1))
