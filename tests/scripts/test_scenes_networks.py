@@ -51,7 +51,8 @@ def test_comfyui_predicts_what_was_trained(trained, kind):
     prediction, layers = denoiser(state, level, tokens)
     host = model.model.diffusion_model(state, level.float(), in_comfy.encode(clip, TEXT)[0][0], transformer_options={})
     assert (host - prediction).std() < 0.02 * prediction.std()  # the file is in half precision
-    assert layers and all(layer.shape[2] == tokens.shape[1] for layer in layers)
+    assert layers
+    assert all(layer.shape[2] == tokens.shape[1] for layer in layers)
 
 
 def test_the_files_are_small(trained):
