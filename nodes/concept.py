@@ -70,6 +70,7 @@ class ConceptNode(io.ComfyNode):
         require(not acting.cooldown or acting.cooldown > acting.warmup, "cooldown", problem)
         prompt = checks.read_prompt(clip, text)
         indices = checks.select_words(prompt.words if attention is None else _only_text(attention).words, words)
+        mask = None if mask is None else mask.clone()
         return io.NodeOutput((*concepts, Concept(acting, prompt, indices, encode(clip, text), mask, attention)))
 
 

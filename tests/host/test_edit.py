@@ -128,6 +128,49 @@ def test_any_size(model, encode, sigmas, concept, size):
     assert difference(run("LEDITS_Edit", model=model, inversion=inversion)[0], {"samples": samples}) < 1e-4
 
 
+def tensors_in(value):
+    if isinstance(value, torch.Tensor):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else vars(value).values()
+    return [tensor for item in inner if isinstance(item, torch.Tensor | dict | list | tuple) for tensor in tensors_in(item)]
+
+
+def assert_shares_nothing(one, other):
+    one, other = ({tensor.untyped_storage().data_ptr() for tensor in tensors_in(side)} for side in (one, other))
+    assert one
+    assert other
+    assert not one & other
+
+
+def test_nothing_is_kept_or_handed_out_that_another_node_may_write_into(model, latent, sigmas, encode, concept):
+    given = latent | {"noise_mask": torch.ones(1, 256, 256)}
+    made = run("LEDITS_Invert", model=model, latent=given, sigmas=sigmas, negative=encode(""))[0]
+    kept = [*tensors_in(made.trajectory), *tensors_in(made.latent)]
+    assert len(kept) == 7
+    assert_shares_nothing(kept, [given, sigmas])
+    _, levels, start, noise = run("LEDITS_ReplaySampler", inversion=made)
+    assert_shares_nothing(kept, [levels, start, noise.generate_noise(start)])
+    mask = torch.ones(1, 256, 256)
+    concepts = concept("a green circle", mask=mask)
+    assert_shares_nothing(concepts[0], mask)
+    edited, _, used = run("LEDITS_Edit", model=model, inversion=made, concepts=concepts)
+    assert_shares_nothing([kept, mask, concepts[0].mask], [edited, used])
+
+
+def test_a_sampler_that_writes_into_its_sigmas_leaves_the_inversion_whole(model, latent, encode):
+    import comfy.samplers
+    from comfy_extras.nodes_custom_sampler import SamplerCustom
+
+    sigmas = run("LEDITS_Schedule", model=model, steps=6, skip=0.1)[0]
+    inversion = run("LEDITS_Invert", model=model, latent=latent, sigmas=sigmas, negative=encode(""))[0]
+    _, levels, start, _ = run("LEDITS_ReplaySampler", inversion=inversion)
+    for given in (sigmas, levels):
+        with torch.inference_mode():
+            SamplerCustom.execute(model, True, 0, 1.0, encode(""), encode(""), comfy.samplers.sampler_object("uni_pc"), given, start)
+        assert given[-1] > 0, "this sampler no longer writes into what it is given: take another for this test"
+    assert difference(run("LEDITS_Edit", model=model, inversion=inversion)[0], latent) < 1e-5
+
+
 def test_the_advanced_nodes_do_what_edit_does(model, inversion, concept):
     from comfy_extras.nodes_custom_sampler import SamplerCustomAdvanced
 
