@@ -98,7 +98,7 @@ def check_attention(model: ModelPatcher, consequence: str, *size: int) -> None:
     require(adapter, "model", f"is a {type(network).__name__}, but attention can be recorded of {KNOWN_NETWORKS} only, so {consequence}")
     try:
         if adapter and size:
-            adapter(store_settings(model), *size)
+            adapter(network, store_settings(model), *size)
     except ValueError as error:
         raise LeditsInputError("resolution", str(error), node="LEDITS++ Attention Store") from error
 
