@@ -5,7 +5,7 @@ from ..ledits.attention import WordMaps
 from ..ledits.prompt import Prompt, word_maps
 from . import checks
 from .comfyui.attention.concept_map import NOTHING_RECORDED
-from .comfyui.attention.store import BRANCHES, MAX_RUNS, Run, RunHistory
+from .comfyui.attention.store import BRANCHES, MAX_BYTES, Run, RunHistory
 from .comfyui.images.preview import text_ui
 from .comfyui.text.words import encode
 from .comfyui.types import Attention, AttentionSocket, Conditioning, StoreSocket
@@ -42,7 +42,8 @@ class CaptureAttentionNode(io.ComfyNode):
         samples = latent["samples"]
         run = store.find(samples)
         if run is None:
-            problem = f"was not made by a sampler that used this store's model in its last {MAX_RUNS} runs"
+            problem = "was not made by a sampler that used this store's model, or its maps had to make room for later ones (a store keeps "
+            problem += f"{MAX_BYTES >> 20} MB)"
             remedy = "connect the store's model to the sampler and its output here; if both are so, change its seed to run it again"
             raise LeditsInputError("latent", f"{problem}: {remedy}")
         prompt = checks.read_prompt(clip, text, if_empty="has no words")

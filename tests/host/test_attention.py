@@ -88,6 +88,26 @@ def test_a_store_finds_the_run_by_its_picture(model, encode, clip):
         run("LEDITS_CaptureAttention", store=store, latent={"samples": first["samples"] + 1}, clip=clip, text=text)
 
 
+def test_a_list_of_pictures_is_sampled_before_the_first_of_them_is_captured(model, encode, clip):
+    patched, store = run("LEDITS_AttentionStore", model=model)
+    text = "a red circle and a blue square"
+    latents = [sample(patched, encode, cfg=1.0, steps=1, seed=seed) for seed in range(10)]
+    maps = [run("LEDITS_CaptureAttention", store=store, latent=latent, clip=clip, text=text)[0].prompts[0].mean() for latent in latents]
+    assert len({tuple(one.flatten().tolist()) for one in maps}) == 10
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_a_store_keeps_the_latest_runs_that_fit(model, encode, clip, part, monkeypatch, runs):
+    patched, store = run("LEDITS_AttentionStore", model=model)
+    latents = [sample(patched, encode, cfg=1.0, steps=1, seed=seed) for seed in range(2)]
+    monkeypatch.setattr(part("nodes.comfyui.attention.store"), "MAX_BYTES", (runs + 0.5) * store.find(latents[0]["samples"]).nbytes)
+    latents += [sample(patched, encode, cfg=1.0, steps=1, seed=seed) for seed in (2, 3, 4, 3)]
+    kept = [store.find(latent["samples"]) is not None for latent in latents]
+    assert kept == ([False] * 2 + [True] * 4 if runs == 3 else [False, False, False, True, False, True])
+    with pytest.raises(ValueError, match=r"^LEDITS\+\+ Capture Attention, input 'latent': "):
+        run("LEDITS_CaptureAttention", store=store, latent=latents[0], clip=clip, text="a red circle and a blue square")
+
+
 def test_edits_do_not_push_out_the_picture_of_a_sampler(model, inversion, encode, clip, concept):
     """ComfyUI keeps that picture and does not sample it again."""
     patched, store = run("LEDITS_AttentionStore", model=model)
