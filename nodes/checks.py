@@ -6,6 +6,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
+from ..ledits.attention import WordMaps
 from ..ledits.prompt import Prompt, find_words, merge_words
 from ..ledits.schedule import check_falling
 from ..ledits.solver import NoiseKind
@@ -138,13 +139,19 @@ def check_image(image: Tensor, model: ModelPatcher, inversion: ImageInversion) -
     require(count in (1, batch), "image", f"has {count} images, but the inversion is of {batch}: connect the batch that was inverted")
 
 
-def merge_map(attention: Attention, concept: int, words: str = "") -> Tensor:
-    """The mean map of a concept's chosen words, [B, h, w]; refuses a concept or word that is not there."""
+def get_maps(attention: Attention, concept: int) -> WordMaps:
+    """A concept's maps; refuses a concept that is not there or has none."""
     count = len(attention.prompts)
-    require(concept < count, "concept", f"is {concept}, but the attention has {count}, counted from 0")
+    known = f"has {count}, counted from 0" if count else "has none: no concept was connected to the edit"
+    require(concept < count, "concept", f"is {concept}, but the attention {known}")
     prompt = attention.prompts[concept]
-    problem = f"is {concept} ({prompt.text!r}), which has no maps: its mask_mode used no attention, or it never acted"
-    require(prompt.steps, "concept", problem)
+    problem = f"is {concept}, which has no maps ({prompt.text!r}): its mask_mode is noise or none, its 'attention' is connected, "
+    require(prompt.steps, "concept", f"{problem}or it never acted (scale 0, or a warmup beyond the last step)")
+    return prompt
+
+
+def merge_map(prompt: WordMaps, words: str = "") -> Tensor:
+    """The mean map of a concept's chosen words, [B, h, w]; refuses a word that is not there."""
     maps = merge_words(prompt.mean(), select_words(prompt.words, words))
     problem = f"has maps that are {NOT_FINITE}: load the model that was recorded in another precision"
     require(torch.isfinite(maps).all(), "attention", problem)
