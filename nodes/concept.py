@@ -5,9 +5,14 @@ from comfy_api.latest import io
 from ..ledits.attention import WordMaps
 from ..ledits.guidance import MASK_MODES, EditSettings
 from . import checks
+from .comfyui.images.preview import text_ui
 from .comfyui.text.words import encode
 from .comfyui.types import Attention, AttentionSocket, Concept, ConceptsSocket
 from .errors import require
+
+NOTHING_PAINTED = (
+    "Nothing is painted in 'mask' (it is all black), so this concept changes nothing: paint where it may change, or disconnect the mask."
+)
 
 
 class ConceptNode(io.ComfyNode):
@@ -48,7 +53,7 @@ class ConceptNode(io.ComfyNode):
                 io.String.Input(
                     "words", default="", optional=True, tooltip="Only these words decide where. Empty: all. With 'attention': its words."
                 ),
-                io.Mask.Input("mask", optional=True, tooltip="Where it may change; grey weakens the change. As large as the photo."),
+                io.Mask.Input("mask", optional=True, tooltip="Where it may change; grey weakens the change. Of the photo, in any size."),
                 AttentionSocket.Input(
                     "attention",
                     optional=True,
@@ -58,6 +63,7 @@ class ConceptNode(io.ComfyNode):
                 ConceptsSocket.Input("concepts", optional=True, tooltip="The previous Concept; all concepts of a chain act together."),
             ],
             outputs=[ConceptsSocket.Output(display_name="concepts", tooltip="This concept after those it is chained to.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -71,7 +77,8 @@ class ConceptNode(io.ComfyNode):
         prompt = checks.read_prompt(clip, text)
         indices = checks.select_words(prompt.words if attention is None else _only_text(attention).words, words)
         mask = None if mask is None else mask.clone()
-        return io.NodeOutput((*concepts, Concept(acting, prompt, indices, encode(clip, text), mask, attention)))
+        ui = text_ui(cls, NOTHING_PAINTED) if mask is not None and not mask.any() else None
+        return io.NodeOutput((*concepts, Concept(acting, prompt, indices, encode(clip, text), mask, attention)), ui=ui)
 
 
 def _only_text(attention: Attention) -> WordMaps:
