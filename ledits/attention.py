@@ -27,7 +27,7 @@ def downsampling_steps(height: int, width: int, resolution: int, levels: Iterabl
     side = resolution or automatic
     if side in sides:
         return sides[side]
-    asked = resolution or f"0 ({automatic} by itself)"
+    asked = resolution or f"0 (automatic: {automatic})"
     choices = ", ".join(map(str, reversed(sides))) or "no size"
     raise ValueError(
         f"is {asked}, but maps of this {width}x{height} latent can have a shorter side of {choices} in the layers that are on: "
