@@ -7,7 +7,7 @@ from .comfyui.sampling.guider import MaskedGuider
 from .comfyui.sampling.sample import sample
 from .comfyui.sampling.samplers import InversionSampler
 from .comfyui.storage.fingerprint import fingerprint
-from .comfyui.types import Base, ImageInversion, InversionSocket
+from .comfyui.types import Base, ImageInversion, InversionSocket, copy_latent
 from .inputs import cfg_input, seed_input
 
 
@@ -43,4 +43,4 @@ class InvertNode(io.ComfyNode):
 
         sampler = InversionSampler(noise, seed)
         sample(MaskedGuider(model, base), sampler, latent, sigmas, seed)
-        return io.NodeOutput(ImageInversion(sampler.result, latent, base, seed, fingerprint(model), weakref.ref(model)))
+        return io.NodeOutput(ImageInversion(sampler.result, copy_latent(latent), base, seed, fingerprint(model), weakref.ref(model)))

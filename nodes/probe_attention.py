@@ -2,9 +2,8 @@ import comfy.samplers
 import torch
 from comfy_api.latest import io
 
-from ..ledits.attention import WordMaps
-from ..ledits.prompt import word_maps
 from . import checks
+from .capture_attention import read_branch
 from .comfyui.attention.store import RunHistory, patch_model, store_settings
 from .comfyui.sampling.noise import vae_scale_factor
 from .comfyui.sampling.sample import sample
@@ -63,8 +62,5 @@ class ProbeAttentionNode(io.ComfyNode):
         sigma = model.get_model_object("model_sampling").percent_to_sigma(1.0 - noise_level)
         run = store.find(sample(guider, ProbeSampler(noise, seed), latent, torch.tensor([sigma, 0.0]), seed))
         assert run is not None, "the run that has just ended is kept"
-        (maps,) = next(iter(run.maps.values())).values()
-        words = WordMaps(text, prompt.words)
-        words.add(word_maps(maps.mean(), prompt))
         factor = vae_scale_factor(model)
-        return io.NodeOutput(Attention((words,), height * factor, width * factor))
+        return io.NodeOutput(Attention((read_branch(run, prompt, "positive", "model"),), height * factor, width * factor))

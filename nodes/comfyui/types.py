@@ -59,6 +59,11 @@ class ImageInversion:
     maker: "weakref.ref[ModelPatcher] | None" = None  # the model that made it in this process; None from a file
 
 
+def copy_latent(latent: dict[str, Any]) -> dict[str, Any]:
+    """A LATENT with tensors of its own: some nodes write into those that they are given."""
+    return {key: value.clone() if isinstance(value, Tensor) else value for key, value in latent.items()}
+
+
 @dataclass(frozen=True)
 class Attention:
     """LEDITS_ATTENTION: the word maps of one or more prompts over one batch of images of height x width pixels."""

@@ -78,12 +78,22 @@ def test_the_weighted_mean():
     ],
 )
 def test_map_sizes(latent, resolution, size):
-    assert downsampled_size(*latent, downsampling_steps(*latent, resolution)) == size
+    assert downsampled_size(*latent, downsampling_steps(*latent, resolution, range(4))) == size
 
 
-def test_an_impossible_resolution_names_the_possible_ones():
-    with pytest.raises(ValueError, match=r"\b20\b.*64, 32, 16"):
-        downsampling_steps(64, 64, 20)
+@pytest.mark.parametrize(
+    ("resolution", "levels", "named"),
+    [
+        (20, {0, 1, 2}, r"\b20\b.*\b64, 32, 16\b"),
+        (8, {2, 1}, r"\b8\b.*\b32, 16\b"),
+        (0, {3}, r"\b16\b.*\b8\b"),
+        (0, (), r"\b16\b.*no size"),
+    ],
+)
+def test_an_impossible_resolution_names_those_of_the_layers(resolution, levels, named):
+    with pytest.raises(ValueError, match=named) as caught:
+        downsampling_steps(64, 64, resolution, levels)
+    assert ("64," in str(caught.value)) == (0 in levels)
 
 
 def test_the_mean_over_steps():

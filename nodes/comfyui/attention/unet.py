@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import comfy.ldm.modules.attention
+from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, Upsample
 from torch import Tensor
 
 from ....ledits.attention import StoreSettings, downsampled_size, downsampling_steps
@@ -14,8 +15,9 @@ from .rows import RecordedCall
 LayerAddress = tuple[str, int, int]  # as ComfyUI numbers a layer: part ("input", "middle", "output"), block and transformer
 
 
-def cross_attention_layers(network: Any) -> Iterator[tuple[LayerAddress, Any]]:
-    """The cross-attention layers of a UNet; none for other networks."""
+def cross_attention_layers(network: Any) -> Iterator[tuple[LayerAddress, int, Any]]:
+    """The cross-attention layers of a UNet, each with how often the latent was halved before it; none for other networks."""
+    level = 0
     parts = {
         "input": getattr(network, "input_blocks", ()),
         "middle": [getattr(network, "middle_block", None) or ()],
@@ -24,15 +26,17 @@ def cross_attention_layers(network: Any) -> Iterator[tuple[LayerAddress, Any]]:
     for part, blocks in parts.items():
         for number, block in enumerate(blocks):
             for layer in block:
+                level += isinstance(layer, Downsample) - isinstance(layer, Upsample)
                 for index, transformer in enumerate(getattr(layer, "transformer_blocks", ())):
                     if getattr(transformer, "attn2", None) is not None:
-                        yield (part, number, index), transformer.attn2
+                        yield (part, number, index), level, transformer.attn2
 
 
 class UNetAdapter:
-    def __init__(self, settings: StoreSettings, height: int, width: int):
-        self._steps = downsampling_steps(height, width, settings.resolution)
+    def __init__(self, network: Any, settings: StoreSettings, height: int, width: int):
         self._recorded = {"input": settings.down, "middle": settings.mid, "output": settings.up}
+        levels = {level for address, level, _ in cross_attention_layers(network) if self._recorded[address[0]]}
+        self._steps = downsampling_steps(height, width, settings.resolution, levels)
 
     @staticmethod
     def supports(network: Any) -> bool:
@@ -52,7 +56,7 @@ class UNetAdapter:
         replacements = options.get("patches_replace", {})
         occupants = replacements.get("attn2", {})
         hooked = dict(occupants)
-        for address, layer in cross_attention_layers(network):
+        for address, _, layer in cross_attention_layers(network):
             if self._recorded[address[0]]:
                 # ComfyUI takes the transformer's own slot first, then the block's.
                 earlier = occupants.get(address, occupants.get(address[:2]))
