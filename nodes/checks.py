@@ -106,6 +106,18 @@ def check_attention(model: ModelPatcher, consequence: str, *size: int) -> None:
         raise LeditsInputError("resolution", str(error), node="LEDITS++ Attention Store") from error
 
 
+def check_no_cache(model: ModelPatcher) -> None:
+    """Refuses nodes that use predictions again for another step or prompt: an inversion and its edits would do so in different steps."""
+    function = model.model_options.get("model_function_wrapper")
+    names = [key for keyed in model.wrappers.values() for key in keyed]
+    names.append(getattr(function, "__qualname__", type(function).__qualname__).split(".")[0])
+    cache = next((name for name in names if "cache" in str(name).lower()), None)
+    problem = (
+        f"has {cache!r} on it, which uses predictions again for other steps, so the photo would not stay: connect the model without it"
+    )
+    require(cache is None, "model", problem)
+
+
 def check_edit(model: ModelPatcher, inversion: ImageInversion, concepts: tuple[Concept, ...]) -> None:
     """Refuses concepts that cannot be applied to this inversion with this model."""
     trajectory, factor, noises = inversion.trajectory, vae_scale_factor(model), ("eps- or v-prediction", "flow prediction")

@@ -36,6 +36,7 @@ class InvertNode(io.ComfyNode):
     @classmethod
     def execute(cls, model, latent, sigmas, negative, positive=None, cfg: float = 1.0, seed: int = 0) -> io.NodeOutput:
         noise = checks.get_noise_kind(model)
+        checks.check_no_cache(model)
         checks.check_latent("latent", latent, model)
         checks.check_sigmas(sigmas, noise)
         base = Base(negative, positive, cfg)

@@ -17,7 +17,7 @@ from .. import KEY
 from ..types import EditRecord
 from .adapters import make_adapter
 from .recorder import Recorder, install_recording
-from .rows import CondKey
+from .rows import CHUNKS, CondKey
 
 MAX_BYTES = 256 << 20  # of all runs that a store keeps: more than a hundred images of SDXL
 BRANCHES = ("positive", "negative")  # what guiders call the prompts that can be read from a store
@@ -50,16 +50,18 @@ class Run:
         return sum(tensor.nbytes for tensor in [*(mean.total for mean in means), *self.encodings.values()])
 
     def apply_model_wrapper(self, executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if self.edits is not None or tuple(x.shape[-2:]) != self.latent_size:
+        transformer_options = args[4]
+        chunks = transformer_options.get(CHUNKS)
+        if self.edits is not None or chunks is None or chunks.shape[-2:] != self.latent_size:
             return executor(x, *args, **kwargs)
-        sigma = float(args[4]["sigmas"].flatten()[0])  # of the transformer_options
-        with self._lock:
-            if sigma != self._sigma or self._recorder is None:
-                self.finish_step()
-                with named(self.owner):
+        sigma = float(transformer_options["sigmas"].flatten()[0])
+        with named(self.owner):
+            with self._lock:
+                if sigma != self._sigma or self._recorder is None:
+                    self.finish_step()
                     adapter = make_adapter(executor.class_obj.diffusion_model, self.settings, *self.latent_size)
-                self._sigma, self._recorder = sigma, Recorder(adapter, self._wants)
-        return self._recorder.apply_model_wrapper(executor, x, *args, **kwargs)
+                    self._sigma, self._recorder = sigma, Recorder(adapter, self._wants)
+            return self._recorder.apply_model_wrapper(executor, x, *args, **kwargs)
 
     def finish_step(self) -> None:
         if self._recorder is not None:

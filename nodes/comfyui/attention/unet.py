@@ -1,6 +1,7 @@
 """ComfyUI's UNet (SD 1.x, SD 2.x, SDXL): cross-attention layers in the transformer blocks of three parts."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, Upsample
 from torch import Tensor
 
 from ....ledits.attention import StoreSettings, downsampled_size, downsampling_steps
+from ...errors import require
 from .rows import RecordedCall
 
 LayerAddress = tuple[str, int, int]  # as ComfyUI numbers a layer: part ("input", "middle", "output"), block and transformer
@@ -64,7 +66,8 @@ class UNetAdapter:
         options["patches_replace"] = replacements | {"attn2": hooked}
         patches = options.get("patches", {})
         if patches.get("attn2_patch"):
-            options["patches"] = patches | {"attn2_patch": [hook.capture_inputs, *patches["attn2_patch"]]}
+            followed = itertools.chain.from_iterable((patch, hook.follow_inputs) for patch in patches["attn2_patch"])
+            options["patches"] = patches | {"attn2_patch": [hook.capture_inputs, *followed]}
         try:
             yield options
         finally:
@@ -73,15 +76,27 @@ class UNetAdapter:
 
 
 class _Hook:
-    """Stands in front of all other patches of the cross-attention layers during one network call."""
+    """Stands around all other patches of the cross-attention layers during one network call."""
 
     def __init__(self, call: RecordedCall):
         self._call = call
         self._inputs: tuple[Tensor, Tensor] | None = None
+        self._tokens = 0
 
     def capture_inputs(self, hidden: Tensor, context: Tensor, value: Tensor, extra: dict) -> tuple[Tensor, Tensor, Tensor]:
-        """An attn2_patch: keeps what reaches a layer before other nodes' patches change it."""
-        self._inputs = hidden, context
+        """An attn2_patch before other nodes' ones: keeps what reaches a layer."""
+        self._inputs, self._tokens = (hidden, context), context.shape[1]
+        return hidden, context, value
+
+    def follow_inputs(self, hidden: Tensor, context: Tensor, value: Tensor, extra: dict) -> tuple[Tensor, Tensor, Tensor]:
+        """An attn2_patch behind each of them: keeps what it leaves, as long as that is the prompt's own rows and tokens."""
+        assert self._inputs is not None
+        if hidden.shape[:2] == self._inputs[0].shape[:2] and context.shape[1] <= self._inputs[1].shape[1]:
+            self._inputs = hidden, context
+        else:
+            problem = "has a patch that takes tokens away (NegPip) behind one that adds rows or tokens: connect the former first"
+            require(context.shape[1] >= self._tokens, "model", problem)
+        self._tokens = context.shape[1]
         return hidden, context, value
 
     def replace_attention(
