@@ -216,12 +216,12 @@ def read_two_in_one(model: ModelPatcher) -> ModelPatcher:
 
 
 def without_precision(model: ModelPatcher) -> ModelPatcher:
-    """Calls attention without `attn_precision`, which ComfyUI itself always gives."""
+    """Weaker queries, and attention called without `attn_precision`, which ComfyUI itself always gives."""
     model = model.clone()
 
     def drop(hidden: Tensor, context: Tensor, value: Tensor, extra: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         extra.pop("attn_precision", None)
-        return hidden, context, value
+        return 0.5 * hidden, context, value
 
     model.set_model_attn2_patch(drop)
     return model
@@ -232,14 +232,17 @@ def pushed_from(model: ModelPatcher, text: Tensor) -> ModelPatcher:
     model = model.clone()
 
     def replacement(layer: Any) -> Callable:
+        with torch.inference_mode():
+            away_key, away_value = layer.to_k(text), layer.to_v(text)
+
         def attend(query: Tensor, key: Tensor, value: Tensor, extra: dict[str, Any]) -> Tensor:
             out = optimized_attention(query, key, value, extra["n_heads"])
             sides = extra["cond_or_uncond"]
             if 0 not in sides:
                 return out
             first = sides.index(0) * len(query) // len(sides)
-            away = text.expand(len(query) - first, -1, -1)
-            pushed = optimized_attention(query[first:], layer.to_k(away), layer.to_v(away), extra["n_heads"])
+            away = (side.expand(len(query) - first, -1, -1) for side in (away_key, away_value))
+            pushed = optimized_attention(query[first:], *away, extra["n_heads"])
             return torch.cat([out[:first], out[first:] + 0.5 * (out[first:] - pushed)])
 
         return attend
