@@ -76,7 +76,7 @@ def world(model, clip, vae, latent, sigmas, encode, inversion, photo):
     w.broken = model.clone()
     w.broken.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "broken", lambda executor, *args, **kwargs: executor(*args, **kwargs) * NAN)
     w.cached = model.clone()
-    w.cached.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "cache", lambda executor, x, *args, **kwargs: 0.1 * x)
+    w.cached.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "shortcut", lambda executor, x, *args, **kwargs: 0.1 * x)
     w.store, w.sampled = sample_with_store(w)
     w.resolution = lambda cells: run("LEDITS_AttentionStore", model=model, resolution=cells)[0]
     return w
