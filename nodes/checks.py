@@ -27,6 +27,7 @@ def get_noise_kind(model: ModelPatcher) -> NoiseKind:
     if noise is None:
         kind = type(model.get_model_object("model_sampling")).__name__
         raise LeditsInputError("model", f"has noise of the kind {kind!r}, but only eps-, v- and flow-prediction models can be inverted")
+    require(noise.scale > 0, "model", "has its noise scaled to 0, so there is none to find: raise 'noise_scale' in ModelNoiseScale")
     return noise
 
 
@@ -105,12 +106,12 @@ def check_attention(model: ModelPatcher, consequence: str, *size: int) -> None:
 
 def check_edit(model: ModelPatcher, inversion: ImageInversion, concepts: tuple[Concept, ...]) -> None:
     """Refuses concepts that cannot be applied to this inversion with this model."""
-    trajectory, factor, noises = inversion.trajectory, vae_scale_factor(model), ("eps- or v-prediction", "flow prediction")
+    trajectory, factor = inversion.trajectory, vae_scale_factor(model)
     channels = model.get_model_object("latent_format").latent_channels
     for made_with, connected in (
         (inversion.fingerprint.family, family(model)),
         (f"{trajectory.x0.shape[1]} latent channels", f"{channels} latent channels"),
-        (noises[trajectory.noise.flow], noises[get_noise_kind(model).flow]),
+        (str(trajectory.noise), str(get_noise_kind(model))),
     ):
         problem = f"was made with another kind of model ({made_with}) than is connected ({connected}): invert again with this model"
         require(made_with == connected, "inversion", problem)
