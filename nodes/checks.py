@@ -33,9 +33,12 @@ def get_noise_kind(model: ModelPatcher) -> NoiseKind:
 
 def check_latent(name: str, latent: dict[str, Any], model: ModelPatcher) -> None:
     """Refuses a LATENT that is not a finite image latent of this model, [B, C, H, W]."""
-    samples = latent["samples"]
-    channels = model.get_model_object("latent_format").latent_channels
-    if samples.is_nested or samples.ndim != 4:
+    samples, kind = latent["samples"], model.get_model_object("latent_format")
+    channels = kind.latent_channels
+    has_frames = not samples.is_nested and samples.ndim == 5 and kind.latent_dimensions == 3
+    if has_frames and samples.shape[2] > 1:
+        problem = f"is a video of {samples.shape[2]} frames, but LEDITS++ edits single images: encode one frame of it"
+    elif samples.is_nested or (samples.ndim != 4 and not has_frames):
         shape = "nested" if samples.is_nested else f"of shape {list(samples.shape)}"
         problem = f"is {shape}, but LEDITS++ edits images, [batch, channels, height, width]: connect one, not a video or sound"
     elif not samples.numel():

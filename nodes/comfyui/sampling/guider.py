@@ -17,6 +17,7 @@ from ..attention.recorder import Recorder
 from ..attention.store import keep_edits, store_settings
 from ..types import Base, Concept, Conds, EditRecord, ImageInversion
 from .conditioning import resize_mask, with_options_of
+from .frames import drop_frame
 from .predictions import predict_conds
 
 
@@ -80,7 +81,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             self._record.masks[number] = mask if user_mask is None else mask * user_mask
             guidances.append(guidance)
             masks.append(mask)
-        return apply_guidance(base, guidances, masks)
+        return apply_guidance(base, guidances, masks).reshape(x.shape)
 
     def _advance_hooks(self, step: int, timestep: Tensor, model_options: dict) -> None:
         """Keyframed hooks count steps: lets them pass the steps that a replay skips, as they did in the inversion."""
@@ -119,7 +120,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         base = comfy.samplers.sampling_function(
             self.inner_model, x, timestep, self.conds[uncond], self.conds[cond], scale, model_options=options
         )
-        return base, found
+        return drop_frame(base), {name: drop_frame(prediction) for name, prediction in found.items()}
 
     def _make_recorder(self, x: Tensor, active: list[int]) -> Recorder | None:
         names = {_name(number) for number in active if self.concepts[number].records_attention}

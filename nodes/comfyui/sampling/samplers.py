@@ -14,6 +14,7 @@ from ....ledits.inversion import Denoiser, Inversion, StepCallback, add_noise, i
 from ....ledits.solver import NoiseKind
 from ...errors import PACK, LeditsInputError, named, require
 from ..types import ImageInversion
+from .frames import drop_frame
 from .guider import MaskedGuider
 
 
@@ -39,12 +40,12 @@ class _Sampler(comfy.samplers.Sampler):
             def step_callback(step: int, denoised: Tensor, x: Tensor) -> None:
                 bar.update()
                 if callback is not None:
-                    callback(step, denoised, x, steps)
+                    callback(step, denoised.reshape(latent.shape), x.reshape(latent.shape), steps)
 
             latent = noise if latent_image is None else latent_image
-            denoise = partial(_denoise, model_wrap, sigmas, extra_args)
+            denoise = partial(_denoise, model_wrap, sigmas, extra_args, latent.shape)
             mask = None if denoise_mask is None else partial(_mask_at, denoise_mask, model_wrap, sigmas, extra_args["model_options"])
-            return self.run(Job(model_wrap, latent, sigmas, denoise, mask, step_callback))
+            return self.run(Job(model_wrap, drop_frame(latent), sigmas, denoise, mask, step_callback)).reshape(latent.shape)
 
     def run(self, job: Job) -> Tensor:
         """Returns the latent that the job ends with."""
@@ -125,21 +126,21 @@ def _not_finite(when: str, remedy: str, node: str = PACK) -> LeditsInputError:
     )
 
 
-def _denoise(guider: Any, sigmas: Tensor, arguments: dict[str, Any], x: Tensor, step: int) -> Tensor:
+def _denoise(guider: Any, sigmas: Tensor, arguments: dict[str, Any], shape: torch.Size, x: Tensor, step: int) -> Tensor:
     """The guider's prediction. Some patches are stochastic (ToMe, HyperTile): inversion and edit draw the same numbers at a step."""
     # torch.manual_seed also records a stack trace for unused GPUs, which takes as long as a step's masks.
     seed_rng = torch.default_generator.manual_seed if x.device.type == "cpu" else torch.manual_seed
     with torch.random.fork_rng(devices=[]):
         seed_rng(((arguments["seed"] or 0) + step) % 2**64)
-        return guider(x, sigmas[step].to(x).expand(len(x)), **arguments)
+        return drop_frame(guider(x.reshape(shape), sigmas[step].to(x).expand(len(x)), **arguments))
 
 
 def _mask_at(mask: Tensor, guider: Any, sigmas: Tensor, model_options: dict[str, Any], step: int) -> Tensor:
     """The mask at a step, which other nodes may change from step to step (Differential Diffusion)."""
     function = model_options.get("denoise_mask_function")
-    if function is None:
-        return mask
-    return function(sigmas[step].expand(len(mask)), mask, extra_options={"model": guider, "sigmas": sigmas})
+    if function is not None:
+        mask = function(sigmas[step].expand(len(mask)), mask, extra_options={"model": guider, "sigmas": sigmas})
+    return drop_frame(mask)
 
 
 def _size(latent: Tensor) -> str:
