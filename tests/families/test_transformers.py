@@ -8,9 +8,10 @@ import comfy.model_sampling
 import pytest
 import torch
 
-from support.inverted import KNOWN, STEPS, Photo, build, concept, invert
+from support.inverted import FAMILIES, KNOWN, STEPS, Photo, build, concept, invert, module
 
 EXACT = 1e-5
+DISTILLED = {"Flux.1 dev", "Flux.1 Fill", "Flux.2", "Hunyuan-Image 2.1 distilled"}
 
 
 @pytest.fixture(scope="module", params=KNOWN)
@@ -58,6 +59,11 @@ def test_the_schedule_begins_with_sd15s_noise(photo):
     else:
         assert sigmas[0] == sampling.sigmas[int(0.85 * len(sampling.sigmas)) - 1]
     assert sigmas[-1] == 0
+
+
+def test_guidance_is_distilled_where_the_network_takes_its_strength(photo):
+    is_distilled = module("nodes.comfyui.sampling.noise").is_guidance_distilled
+    assert is_distilled(photo.model) == (photo.of.family in [FAMILIES[name] for name in DISTILLED])
 
 
 @pytest.mark.parametrize("name", [name for name in ("Qwen-Image", "Cosmos-Predict2", "Anima", "Wan 2.1") if name in KNOWN])
