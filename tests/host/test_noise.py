@@ -1,9 +1,12 @@
 """How each kind of model mixes image and noise, against ComfyUI's own model_sampling classes."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import comfy.model_base
 import comfy.model_sampling
+import comfy.text_encoders
 import pytest
 import torch
 from comfy.model_base import ModelType
@@ -90,3 +93,20 @@ def test_a_probe_sees_the_same_noise_in_every_model(noise, part, level):
     for name in ("FLOW", "FLUX"):
         sigma = noise.level_sigma(model(name)[0], level)
         assert sigma / (1 - sigma) == pytest.approx(kappa)
+
+
+def test_nothing_that_a_text_encoder_makes_is_copied_to_another_text(part):
+    """Every key that ComfyUI's text encoders put beside an encoding, as far as their sources show it."""
+    sources = "\n".join(
+        path.read_text() for path in Path(comfy.text_encoders.__path__[0]).glob("*.py") if path.stem not in VIDEO_AND_OTHERS
+    )
+    keys = set(re.findall(r'(?:extra|extra_out|out\[2\])\["(\w+)"\] =[^=]', sources))
+    for made in re.findall(r"(?:return \w+(?:\[\d\])?, \w+(?:\[\d\])?, |extra = )\{(.*)\}", sources):
+        keys |= set(re.findall(r'"(\w+)": ', made))
+    assert {"attention_mask", "conditioning_byt5small", "conditioning_llama3", "conditioning_mt5xl", "t5xxl_ids"} <= keys
+    options = dict.fromkeys(keys, torch.ones(1)) | {"guidance": 2.5}
+    ((_, carried),) = part("nodes.comfyui.sampling.conditioning").with_options_of([[X0, options]], [[X0, {"pooled_output": None}]])
+    assert carried == {"guidance": 2.5, "pooled_output": None}
+
+
+VIDEO_AND_OTHERS = {"minimax", "lt", "sam3_clip"}
