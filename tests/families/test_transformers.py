@@ -83,6 +83,24 @@ def test_an_image_without_a_frame_gets_one():
     assert of.difference(edited, of.latent()).max() <= EXACT
 
 
+class VideoVae:
+    """Decodes as the VAEs of such networks do."""
+
+    def decode(self, latent):
+        batch, _, frames, height, width = latent.shape
+        return torch.rand(batch, frames, 8 * height, 8 * width, 3)
+
+
+def test_a_sweep_shows_images_not_videos():
+    of = build("Qwen-Image")
+    photo = invert(of)
+    settings = {"concept": 0, "columns": "scale", "column_values": "1, 2", "rows": "none", "row_values": ""}
+    concepts = concept(of.prompt(2), mask_mode="noise")
+    _, images = run("LEDITS_Sweep", model=of.model, vae=VideoVae(), inversion=photo.inversion, concepts=concepts, **settings)
+    height, width = of.sides
+    assert [image.shape for image in images] == [(1, 8 * height, 8 * width, 3)] * 2
+
+
 @pytest.mark.parametrize("name", [name for name in ("SD3", "Qwen-Image", "Cosmos-Predict2", "HiDream-O1") if name in KNOWN])
 def test_in_comfyuis_own_sampler_node(name):
     from comfy_extras.nodes_custom_sampler import SamplerCustomAdvanced
