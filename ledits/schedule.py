@@ -1,6 +1,7 @@
-"""The official noise schedule: which of the model's own noise levels the steps visit."""
+"""The official noise schedule: which of the model's own noise levels the steps visit, and what means the same on a flow model."""
 
 import itertools
+import math
 
 import numpy as np
 import torch
@@ -27,6 +28,27 @@ def sigmas(table: Tensor, steps: int, skip: float) -> Tensor:
     """The noise levels of a model's rising table, [T], at `timesteps`, followed by 0; [N + 1] float32."""
     levels = table.detach().float().cpu()[timesteps(steps, skip, len(table))]
     return torch.cat([levels, levels.new_zeros(1)])
+
+
+def reference_kappa(timestep: float) -> float:
+    """kappa = sigma / alpha of SD 1.5 at one of its timesteps, 0 to 999; between two of them its logarithm is interpolated."""
+    betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    alphas_bar = np.cumprod(1 - betas)
+    return math.exp(np.interp(timestep, np.arange(1000), np.log(1 / alphas_bar - 1) / 2))
+
+
+def flow_sigmas(table: Tensor, steps: int, skip: float) -> Tensor:
+    """Noise levels of a flow model that mean what `sigmas` means for SD 1.5; [N + 1] float32, ending in 0.
+
+    They begin where sigma / (1 - sigma) is SD 1.5's kappa at the same skip: the same share of its own range would be nearly pure
+    noise in most flow models. From there they fall to 0 in equal steps of the model's own time, whose T equal parts end at the
+    levels of its rising table, [T].
+    """
+    kappa = reference_kappa(timesteps(steps, skip)[0])
+    levels = np.concatenate([[0.0], table.detach().double().cpu().numpy()])
+    times = np.arange(len(levels))
+    start = np.interp(kappa / (1 + kappa), levels, times)
+    return torch.from_numpy(np.interp(np.linspace(start, 0, steps + 1), times, levels)).float()
 
 
 def check_falling(levels: Tensor) -> None:

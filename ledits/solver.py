@@ -21,14 +21,20 @@ class NoiseLevel:
 class NoiseKind:
     """How a model mixes image and noise at the level that ComfyUI calls `sigma`.
 
-    A flow model: x = (1 - sigma) x0 + sigma noise. Others: x = x0 + sigma noise, as ComfyUI divides the latents of eps- and
-    v-models by alpha, so that their alpha is 1 and their sigma is kappa.
+    A flow model: x = (1 - sigma) x0 + sigma s noise, with a noise scale s that is 1 for most. Others: x = x0 + sigma noise, as
+    ComfyUI divides the latents of eps- and v-models by alpha, so that their alpha is 1 and their sigma is kappa. It gives Cosmos,
+    which is trained as a flow, such latents too.
     """
 
     flow: bool = False
+    scale: float = 1.0  # s
+
+    def __str__(self) -> str:
+        kind = "flow prediction" if self.flow else "eps- or v-prediction"
+        return kind if self.scale == 1 else f"{kind} of noise scaled by {self.scale:g}"
 
     def level(self, sigma: float) -> NoiseLevel:
-        return NoiseLevel(1.0 - sigma if self.flow else 1.0, sigma)
+        return NoiseLevel(1.0 - sigma, self.scale * sigma) if self.flow else NoiseLevel(1.0, sigma)
 
     def levels(self, sigmas: Tensor) -> list[NoiseLevel]:
         return [self.level(sigma) for sigma in sigmas.double().tolist()]

@@ -28,14 +28,18 @@ def get_noise_kind(model: ModelPatcher) -> NoiseKind:
     if noise is None:
         kind = type(model.get_model_object("model_sampling")).__name__
         raise LeditsInputError("model", f"has noise of the kind {kind!r}, but only eps-, v- and flow-prediction models can be inverted")
+    require(noise.scale > 0, "model", "has its noise scaled to 0, so there is none to find: raise 'noise_scale' in ModelNoiseScale")
     return noise
 
 
 def check_latent(name: str, latent: dict[str, Any], model: ModelPatcher) -> None:
     """Refuses a LATENT that is not a finite image latent of this model, [B, C, H, W]."""
-    samples = latent["samples"]
-    channels = model.get_model_object("latent_format").latent_channels
-    if samples.is_nested or samples.ndim != 4:
+    samples, kind = latent["samples"], model.get_model_object("latent_format")
+    channels = kind.latent_channels
+    has_frames = not samples.is_nested and samples.ndim == 5 and kind.latent_dimensions == 3
+    if has_frames and samples.shape[2] > 1:
+        problem = f"is a video of {samples.shape[2]} frames, but LEDITS++ edits single images: encode one frame of it"
+    elif samples.is_nested or (samples.ndim != 4 and not has_frames):
         shape = "nested" if samples.is_nested else f"of shape {list(samples.shape)}"
         problem = f"is {shape}, but LEDITS++ edits images, [batch, channels, height, width]: connect one, not a video or sound"
     elif not samples.numel():
@@ -120,12 +124,12 @@ def check_no_cache(model: ModelPatcher) -> None:
 
 def check_edit(model: ModelPatcher, inversion: ImageInversion, concepts: tuple[Concept, ...]) -> None:
     """Refuses concepts that cannot be applied to this inversion with this model."""
-    trajectory, factor, noises = inversion.trajectory, vae_scale_factor(model), ("eps- or v-prediction", "flow prediction")
+    trajectory, factor = inversion.trajectory, vae_scale_factor(model)
     channels = model.get_model_object("latent_format").latent_channels
     for made_with, connected in (
         (inversion.fingerprint.family, family(model)),
         (f"{trajectory.x0.shape[1]} latent channels", f"{channels} latent channels"),
-        (noises[trajectory.noise.flow], noises[get_noise_kind(model).flow]),
+        (str(trajectory.noise), str(get_noise_kind(model))),
     ):
         problem = f"was made with another kind of model ({made_with}) than is connected ({connected}): invert again with this model"
         require(made_with == connected, "inversion", problem)

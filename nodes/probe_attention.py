@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from . import checks
 from .capture_attention import read_branch
 from .comfyui.attention.store import RunHistory, patch_model, store_settings
-from .comfyui.sampling.noise import vae_scale_factor
+from .comfyui.sampling.noise import level_sigma, vae_scale_factor
 from .comfyui.sampling.sample import sample
 from .comfyui.sampling.samplers import ProbeSampler
 from .comfyui.text.words import encode
@@ -59,8 +59,7 @@ class ProbeAttentionNode(io.ComfyNode):
         store = RunHistory(store_settings(model))
         guider = comfy.samplers.CFGGuider(patch_model(model, store))
         guider.inner_set_conds({"positive": positive})
-        sigma = model.get_model_object("model_sampling").percent_to_sigma(1.0 - noise_level)
-        run = store.find(sample(guider, ProbeSampler(noise, seed), latent, torch.tensor([sigma, 0.0]), seed))
+        run = store.find(sample(guider, ProbeSampler(noise, seed), latent, torch.tensor([level_sigma(model, noise_level), 0.0]), seed))
         assert run is not None, "the run that has just ended is kept"
         factor = vae_scale_factor(model)
         return io.NodeOutput(Attention((read_branch(run, prompt, "positive", "model"),), height * factor, width * factor))

@@ -14,7 +14,8 @@ class InversionNoise:
 
     def generate_noise(self, input_latent: dict) -> Tensor:
         level = self._inversion.noise.levels(self._inversion.sigmas[:1])[0]
-        return ((self._inversion.x_T - level.alpha * self._inversion.x0) / level.sigma).to("cpu")
+        noise = ((self._inversion.x_T - level.alpha * self._inversion.x0) / level.sigma).to("cpu")
+        return noise[:, :, None] if input_latent["samples"].ndim == 5 else noise
 
 
 class ReplaySamplerNode(io.ComfyNode):

@@ -1,7 +1,7 @@
 from comfy_api.latest import io
 
-from ..ledits.schedule import sigmas
 from .checks import get_noise_kind
+from .comfyui.sampling.noise import schedule
 
 
 class ScheduleNode(io.ComfyNode):
@@ -32,4 +32,4 @@ class ScheduleNode(io.ComfyNode):
     @classmethod
     def execute(cls, model, steps: int, skip: float) -> io.NodeOutput:
         get_noise_kind(model)
-        return io.NodeOutput(sigmas(model.get_model_object("model_sampling").sigmas, steps, skip))
+        return io.NodeOutput(schedule(model, steps, skip))

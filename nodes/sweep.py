@@ -66,7 +66,7 @@ class SweepNode(io.ComfyNode):
         note = provenance_note(model, inversion)
         guiders = [MaskedGuider(model, inversion.base, inversion, edited) for edited in edits]
         results = sample_each(guiders, ReplaySampler(inversion), inversion.latent, inversion.trajectory.sigmas, inversion.seed)
-        images = [vae.decode(latent)[..., :3] for latent in results]
+        images = [vae.decode(latent).flatten(0, -4)[..., :3] for latent in results]
         labels = [", ".join(f"{setting} {value:g}" for setting, value in cell.items()) for cell in cells]
         sheet = contact_sheet(images, labels, len(across))
         steps = len(edits) * inversion.trajectory.steps

@@ -189,6 +189,23 @@ def test_a_file_of_the_first_release_loads_bit_for_bit(tmp_path):
     assert parts_of(to_bytes(load(tmp_path, NAME), tmp_path)) == parts_of(released)
 
 
+def with_frame(inversion):
+    return dataclasses.replace(inversion, latent=inversion.latent | {"samples": inversion.latent["samples"][:, :, None]})
+
+
+def with_scaled_noise(inversion):
+    trajectory = dataclasses.replace(inversion.trajectory, noise=NoiseKind(flow=True, scale=8.0))
+    return dataclasses.replace(inversion, trajectory=trajectory)
+
+
+@pytest.mark.parametrize("change", [with_frame, with_scaled_noise])
+def test_what_the_first_release_would_misread_is_of_another_version(tmp_path, change):
+    inversion = change(make(flow=True))
+    version = parts_of(to_bytes(inversion, tmp_path))[0]["__metadata__"][VERSION_KEY]
+    assert version == "2"
+    assert same(load(tmp_path, NAME), inversion)
+
+
 def test_every_kind_of_tensor_comes_back(tmp_path):
     kinds = [torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool]
     values = {str(kind): torch.tensor([[0, 1, 1]]).to(kind) for kind in kinds}
@@ -325,7 +342,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
 
 def test_other_formats(tmp_path, opened):
     content, tensors = opened
-    assert_refused(tmp_path, signed(content, tensors, version="2"), "update the pack")
+    assert_refused(tmp_path, signed(content, tensors, version="3"), "update the pack")
     assert_refused(tmp_path, safetensors.torch.save({"weight": torch.ones(3)}), "not an inversion")
     assert_refused(tmp_path, safetensors.torch.save({"weight": torch.ones(3)}, {"format": "pt"}), "not an inversion")
     assert_refused(tmp_path, b"\x80\x04\x95" + b"pickle" * 30, "damaged")
@@ -374,6 +391,9 @@ FAMILY = {"family": "x", "checkpoint": None, "changes": None}
 WRONG_CONTENT = {
     "flow": ({"flow": 0}, "flow"),
     "flow sigmas": ({"flow": True}, "above 1"),
+    "noise scale": ({"noise_scale": "8"}, "noise scale"),
+    "no noise": ({"noise_scale": 0.0}, "noise scale"),
+    "not finite noise": ({"noise_scale": math.inf}, "damaged"),
     "seed": ({"seed": True}, "seed"),
     "negative seed": ({"seed": -1}, "seed"),
     "huge seed": ({"seed": 2**64}, "seed"),
@@ -651,7 +671,7 @@ def test_fuzz(tmp_path):
                 reasons.add(reason.split(",")[0][:40])
             else:
                 valid += 1
-                assert inversion.trajectory.x0.shape == inversion.latent["samples"].shape
+                assert inversion.trajectory.x0.shape == inversion.latent["samples"].flatten(1, -3).shape
                 assert len(list(method.trajectory(inversion.trajectory))) == inversion.trajectory.steps + 1
     # Every check was reached, and not everything was refused.
     assert valid > 100

@@ -1,7 +1,11 @@
 import pytest
 import torch
 
-from ledits.schedule import check_falling, sigmas, timesteps
+from ledits.schedule import check_falling, flow_sigmas, reference_kappa, sigmas, timesteps
+
+SHIFT = 3.0
+SHIFTED = torch.arange(1, 1001).double() / 1000
+SHIFTED = SHIFT * SHIFTED / (1 + (SHIFT - 1) * SHIFTED)  # the table of SD 3
 
 
 def test_the_integers_of_twenty_steps():
@@ -27,6 +31,23 @@ def test_sigmas_are_the_models_own_and_end_in_zero():
     check_falling(levels)
 
 
+@pytest.mark.parametrize(("skip", "sigma"), [(0.15, 0.866), (0.2, 0.836), (0.3, 0.769)])
+def test_a_flow_begins_where_sd15_has_as_much_noise(skip, sigma):
+    start = flow_sigmas(SHIFTED, 20, skip)[0].item()
+    assert start == pytest.approx(sigma, abs=5e-4)
+    assert start / (1 - start) == pytest.approx(reference_kappa(timesteps(20, skip)[0]), rel=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 20, 1000])
+def test_a_flow_falls_to_zero_in_equal_steps_of_its_own_time(steps):
+    levels = flow_sigmas(SHIFTED, steps, 0.15)
+    check_falling(levels)
+    assert len(levels) == steps + 1
+    assert levels[-1] == 0
+    times = levels.double() / (SHIFT - (SHIFT - 1) * levels.double())
+    assert times == pytest.approx(torch.linspace(times[0].item(), 0, steps + 1).double(), abs=2e-6)
+
+
 @pytest.mark.parametrize(
     ("levels", "named"),
     [
@@ -46,3 +67,5 @@ def test_refuses_what_cannot_be_walked(levels, named):
 def test_refuses_arguments_out_of_range(steps, skip):
     with pytest.raises(ValueError):
         timesteps(steps, skip)
+    with pytest.raises(ValueError):
+        flow_sigmas(SHIFTED, steps, skip)

@@ -1,4 +1,4 @@
-"""What an edit makes of a concept's inputs: its conditioning asked as the negative prompt is, and its mask at the latent's size."""
+"""What an edit makes of a concept's inputs: its conditioning asked as the prompt that it differs from, its mask at the latent's size."""
 
 from typing import Any
 
@@ -8,15 +8,18 @@ from torch.nn import functional as F
 
 from ..types import Conditioning
 
-# Conditioning keys that belong to the text itself and must not be copied.
+# Conditioning keys that belong to the text itself and must not be copied. ComfyUI's text encoders call what the network reads beside
+# the encoding conditioning_..., and name the rest by their tokens.
 _TEXT_KEYS = {"cross_attn", "pooled_output", "model_conds", "uuid", "clip_start_percent", "clip_end_percent"}
+_TEXT_KEYS |= {"num_layers_stacked", "deepstack_embeds", "visual_pos_masks"}
+_TEXT_PREFIXES = ("attention_mask", "conditioning_", "t5xxl_", "text_")
 
 
-def with_options_of(negative: Conditioning, concept: Conditioning) -> Conditioning:
-    """The concept with the negative prompt's areas, ranges, hooks and ControlNets."""
+def with_options_of(reference: Conditioning, concept: Conditioning) -> Conditioning:
+    """The concept with the areas, ranges, hooks, ControlNets, guidance and reference images of the prompt that it differs from."""
     all_options: list[dict[str, Any]] = []
-    for _, entry in negative:
-        options = {key: value for key, value in entry.items() if key not in _TEXT_KEYS}
+    for _, entry in reference:
+        options = {key: value for key, value in entry.items() if key not in _TEXT_KEYS and not key.startswith(_TEXT_PREFIXES)}
         if not any(_is_equal(options, other) for other in all_options):
             all_options.append(options)
     return [[encoding, options | own | _combine_hooks(options, own)] for options in all_options for encoding, own in concept]
@@ -38,7 +41,7 @@ def _is_equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _combine_hooks(options: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """The hooks of the negative prompt's entry and of the concept's text encoder together."""
+    """The hooks of the prompt's entry and of the concept's text encoder together."""
     theirs, mine = options.get("hooks"), own.get("hooks")
     if theirs is None or mine is None or theirs.is_subset_of(mine):
         return {}

@@ -17,7 +17,9 @@ from ..attention.recorder import Recorder
 from ..attention.store import keep_edits, store_settings
 from ..types import Base, Concept, Conds, EditRecord, ImageInversion
 from .conditioning import resize_mask, with_options_of
-from .predictions import predict_conds
+from .frames import drop_frame
+from .noise import is_guidance_distilled
+from .predictions import mixes_pair, predict_conds
 
 _CHANGED_OPTIONS = {"disable_cfg1_optimization", "sampler_cfg_function", "sampler_calc_cond_batch_function"}  # by `_predict`
 
@@ -47,7 +49,10 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         conds = {"negative": base.negative}
         if base.positive is not None and base.cfg != 0:
             conds["positive"] = base.positive
-        conds |= {_name(number): with_options_of(base.negative, concept.conditioning) for number, concept in enumerate(concepts)}
+        # What concepts differ from: the empty prompt. Without meaning for a network with distilled guidance, there the source prompt.
+        self._reference = "positive" if "positive" in conds and is_guidance_distilled(model) else "negative"
+        reference = conds[self._reference]
+        conds |= {_name(number): with_options_of(reference, concept.conditioning) for number, concept in enumerate(concepts)}
         self.inner_set_conds(conds)
 
     @property
@@ -81,12 +86,13 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         guidances, masks = [], []
         for number in active:
             concept, user_mask = self.concepts[number], self._user_masks[number]
-            guidance = concept_guidance(predictions[_name(number)], predictions["negative"], concept.settings, user_mask)
+            reference = predictions.get("reference", predictions[self._reference])
+            guidance = concept_guidance(predictions[_name(number)], reference, concept.settings, user_mask)
             mask = guidance_mask(guidance, concept.settings, self._word_map(recorder, number, x), concept.smoothing)
             self._record.masks[number] = mask if user_mask is None else mask * user_mask
             guidances.append(guidance)
             masks.append(mask)
-        return apply_guidance(base, guidances, masks)
+        return apply_guidance(base, guidances, masks).reshape(x.shape)
 
     def _advance_hooks(self, step: int, timestep: Tensor, model_options: dict) -> None:
         """Keyframed hooks count steps: lets them pass the steps that a replay skips, as they did in the inversion."""
@@ -99,7 +105,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
     def _predict(
         self, x: Tensor, timestep: Tensor, active: list[int], recorder: Recorder | None, model_options: dict
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """D_base by ComfyUI's own guidance, and the predictions of its one calc_cond_batch, which also has D_empty and each D_c."""
+        """D_base by ComfyUI's own guidance, and the predictions of its one calc_cond_batch, which also has each D_c and its reference."""
         options = dict(model_options)
         cond, uncond, scale = "positive", "negative", self.cfg
         # Some nodes want the negative prompt's prediction even where it has no weight.
@@ -110,15 +116,21 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             scale = 1.0
             options["disable_cfg1_optimization"] = True
             options.pop("sampler_cfg_function", None)
-        asked = [name for name in ("negative", "positive") if name in (cond, uncond) or (active and name == "negative")]
-        conds: dict[str, Conds] = {name: self.conds[name] for name in [*asked, *map(_name, active)]}
+        asked = [name for name in ("negative", "positive") if name in (cond, uncond) or (active and name == self._reference)]
+        conds: dict[str, Conds] = {name: self.conds[name] for name in asked}
+        concepts: dict[str, Conds] = {name: self.conds[name] for name in map(_name, active)}
         found: dict[str, Tensor] = {}
 
         def calc_cond_batch(arguments: dict[str, Any]) -> list[Tensor]:
             # Only this first call is ours: CFG functions that predict something themselves get what was there before.
             del options["sampler_calc_cond_batch_function"]
             options.update({key: value for key, value in model_options.items() if key == "sampler_calc_cond_batch_function"})
-            found.update(predict_conds(conds, arguments | {"model_options": model_options}, recorder))
+            arguments = arguments | {"model_options": model_options}
+            if concepts and len(conds) == 2 and mixes_pair(model_options):
+                found.update(predict_conds(conds, arguments, None))
+                found.update(predict_conds({"reference": self.conds[self._reference]} | concepts, arguments, recorder))
+            else:
+                found.update(predict_conds(conds | concepts, arguments, recorder))
             return [found[cond].clone(), found[uncond].clone()]  # CFG functions may write into them
 
         options["sampler_calc_cond_batch_function"] = calc_cond_batch
@@ -127,7 +139,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         )
         # Guidance with a momentum keeps it there from step to step.
         model_options.update({key: value for key, value in options.items() if key not in _CHANGED_OPTIONS})
-        return base, found
+        return drop_frame(base), {name: drop_frame(prediction) for name, prediction in found.items()}
 
     def _make_recorder(self, x: Tensor, active: list[int]) -> Recorder | None:
         names = {_name(number) for number in active if self.concepts[number].records_attention}

@@ -11,7 +11,7 @@ from ..types import Conds
 
 
 def predict_conds(conds: dict[str, Conds], arguments: dict[str, Any], recorder: Recorder | None) -> dict[str, Tensor]:
-    """The denoised prediction of each prompt, [B, C, H, W].
+    """The denoised prediction of each prompt, in the shape of the latent.
 
     The prompts are in the order "negative", "positive", concepts. The arguments are what ComfyUI gives to a
     `sampler_calc_cond_batch_function`; one in its model options is another node's.
@@ -50,6 +50,11 @@ def expects_pair(model_options: dict, all_conds: Iterable[Conds]) -> bool:
         for hook in getattr(cond.get("hooks"), "hooks", ())
     )
     return any(options.get("patches", {}).get("attn2_output_patch") for options in (model_options["transformer_options"], *hooked))
+
+
+def mixes_pair(model_options: dict) -> bool:
+    """Whether a patch may change the rows of prompt and negative prompt by each other (NAG), so that neither is a concept's reference."""
+    return bool(model_options["transformer_options"].get("patches", {}).get("attn1_output_patch"))
 
 
 def _calc_cond_batch(arguments: dict[str, Any]) -> list[Tensor]:

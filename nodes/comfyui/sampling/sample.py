@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import comfy.sample
 import comfy.utils
 import latent_preview
 import torch
@@ -14,7 +15,8 @@ def sample(
     guider: CFGGuider, sampler: Sampler, latent: dict[str, Any], sigmas: Tensor, seed: int, callback: Callable | None = None
 ) -> Tensor:
     """The sampler's result for a LATENT, no noise added; with interrupts, and with previews and progress unless a callback replaces them."""
-    samples = latent["samples"]
+    # Networks that are made for videos too take an image as one frame.
+    samples = comfy.sample.fix_empty_latent_channels(guider.model_patcher, latent["samples"])
     return guider.sample(
         torch.zeros_like(samples),
         samples,

@@ -14,6 +14,7 @@ from ....ledits.inversion import Denoiser, Inversion, StepCallback, add_noise, i
 from ....ledits.solver import NoiseKind
 from ...errors import PACK, LeditsInputError, named, require
 from ..types import ImageInversion
+from .frames import drop_frame
 from .guider import MaskedGuider
 
 
@@ -46,14 +47,16 @@ class _Sampler(comfy.samplers.KSAMPLER):
             def step_callback(step: int, denoised: Tensor, x: Tensor) -> None:
                 bar.update()
                 if callback is not None:
-                    callback({"i": step, "denoised": denoised, "x": x, "sigma": sigmas[step], "sigma_hat": sigmas[step]})
+                    shown = {"denoised": denoised.reshape(latent.shape), "x": x.reshape(latent.shape)}
+                    callback({"i": step, **shown, "sigma": sigmas[step], "sigma_hat": sigmas[step]})
 
             guider, denoise_mask = model.inner_model, extra_args.get("denoise_mask")
             latent = getattr(model, "latent_image", None)
+            latent = x if latent is None else latent
             # The method has its own way with the mask.
-            denoise = partial(_denoise, model, sigmas, extra_args | {"denoise_mask": None})
+            denoise = partial(_denoise, model, sigmas, extra_args | {"denoise_mask": None}, latent.shape)
             mask = None if denoise_mask is None else partial(_mask_at, denoise_mask, guider, sigmas, extra_args["model_options"])
-            return self.run(Job(guider, x if latent is None else latent, sigmas, denoise, mask, step_callback))
+            return self.run(Job(guider, drop_frame(latent), sigmas, denoise, mask, step_callback)).reshape(latent.shape)
 
     def run(self, job: Job) -> Tensor:
         """The latent that the job ends with; at the last noise level, as a sampler's function returns it."""
@@ -137,21 +140,21 @@ def _not_finite(when: str, remedy: str, node: str = PACK) -> LeditsInputError:
     )
 
 
-def _denoise(model: Any, sigmas: Tensor, arguments: dict[str, Any], x: Tensor, step: int) -> Tensor:
+def _denoise(model: Any, sigmas: Tensor, arguments: dict[str, Any], shape: torch.Size, x: Tensor, step: int) -> Tensor:
     """The prediction. Some patches are stochastic (ToMe, HyperTile): inversion and edit draw the same numbers at a step."""
     # torch.manual_seed also records a stack trace for unused GPUs, which takes as long as a step's masks.
     seed_rng = torch.default_generator.manual_seed if x.device.type == "cpu" else torch.manual_seed
     with torch.random.fork_rng(devices=[]):
         seed_rng(((arguments["seed"] or 0) + step) % 2**64)
-        return model(x, sigmas[step].to(x).expand(len(x)), **arguments)
+        return drop_frame(model(x.reshape(shape), sigmas[step].to(x).expand(len(x)), **arguments))
 
 
 def _mask_at(mask: Tensor, guider: Any, sigmas: Tensor, model_options: dict[str, Any], step: int) -> Tensor:
     """The mask at a step, which other nodes may change from step to step (Differential Diffusion)."""
     function = model_options.get("denoise_mask_function")
-    if function is None:
-        return mask
-    return function(sigmas[step].expand(len(mask)), mask, extra_options={"model": guider, "sigmas": sigmas})
+    if function is not None:
+        mask = function(sigmas[step].expand(len(mask)), mask, extra_options={"model": guider, "sigmas": sigmas})
+    return drop_frame(mask)
 
 
 def _size(latent: Tensor) -> str:

@@ -24,7 +24,9 @@ from ..types import Base, ImageInversion, NetworkFingerprint
 from .files import InversionFileError, delete_leftovers, open_inside
 from .tensor_tree import DTYPES, UnstorableError, decode, encode
 
-VERSION = "1"
+# Version 1 knows latents without a frame and noise that is not scaled. A file that needs no more is written as one, so that LEDITS++
+# 0.1.0 reads it.
+VERSIONS = ("1", "2")
 VERSION_KEY, CONTENT_KEY, CHECKSUM_KEY = "ledits_inversion", "ledits_content", "ledits_checksum"
 
 # The trajectory's tensors: name in the file, name in memory.
@@ -45,8 +47,9 @@ def save(inversion: ImageInversion, folder: Path, name: str) -> None:
     UnstorableError where the inversion has something that a file cannot hold, OSError where the disk does not take it.
     """
     extra: dict[str, Tensor] = {}
+    noise = inversion.trajectory.noise
     content = {
-        "flow": inversion.trajectory.noise.flow,
+        "flow": noise.flow,
         "seed": inversion.seed,
         "cfg": inversion.base.cfg,
         "network": asdict(inversion.fingerprint),
@@ -57,11 +60,14 @@ def save(inversion: ImageInversion, folder: Path, name: str) -> None:
     tensors = {key: getattr(inversion.trajectory, part) for key, part in TRAJECTORY.items()} | extra
     # Copies: safetensors refuses tensors that share memory.
     tensors = {key: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for key, value in tensors.items()}
+    version = VERSIONS[noise.scale != 1 or inversion.latent["samples"].ndim != 4]
+    if version != "1":
+        content["noise_scale"] = noise.scale
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
     # Leave room for the tensor table.
     if len(tensors) > MAX_TENSORS or len(json.dumps(text)) > MAX_HEADER - 256 * (len(tensors) + 1):
         raise UnstorableError(f"has conditionings of {len(tensors)} tensors, more than a file holds: invert with fewer or shorter prompts")
-    metadata = {VERSION_KEY: VERSION, CONTENT_KEY: text, CHECKSUM_KEY: checksum(text, tensors)}
+    metadata = {VERSION_KEY: version, CONTENT_KEY: text, CHECKSUM_KEY: checksum(text, tensors)}
     delete_leftovers(folder)
     temporary = folder / f".{name}.{secrets.token_hex(4)}.tmp"
     try:
@@ -108,9 +114,10 @@ def _read(file: BinaryIO) -> ImageInversion:
     version = metadata.get(VERSION_KEY)
     if version is None:
         raise InversionFileError("is not an inversion: choose one that LEDITS++ Save Inversion wrote")
-    if version != VERSION:
+    if version not in VERSIONS:
         raise InversionFileError(
-            f"is of format {str(version)[:20]!r}, but this LEDITS++ reads format {VERSION}: update the pack, or invert again and save that"
+            f"is of format {str(version)[:20]!r}, but this LEDITS++ reads formats {' and '.join(VERSIONS)}: update the pack, or invert again "
+            "and save that"
         )
     file.seek(0)
     tensors = safetensors.torch.load(file.read(size))
@@ -132,14 +139,17 @@ def checksum(content: str, tensors: dict[str, Tensor]) -> str:
 
 def _build(content: dict[str, Any], tensors: dict[str, Tensor]) -> ImageInversion:
     """The inversion of a content and its tensors, after checking both. What has the wrong type or is missing raises `_MALFORMED`."""
-    flow, seed, cfg = content["flow"], content["seed"], content["cfg"]
+    flow, seed, cfg, scale = content["flow"], content["seed"], content["cfg"], content.get("noise_scale", 1.0)
     _check(type(flow) is bool and type(seed) is int and 0 <= seed < 1 << 64, "its flow or its seed is not valid")
     _check(type(cfg) in (int, float) and 0 <= cfg < math.inf, "its cfg is not valid")
-    trajectory = _build_trajectory({part: tensors.pop(key) for key, part in TRAJECTORY.items()}, flow)
+    _check(type(scale) is float and 0 < scale < math.inf, "its noise scale is not valid")
+    trajectory = _build_trajectory({part: tensors.pop(key) for key, part in TRAJECTORY.items()}, NoiseKind(flow, scale))
     used: set[str] = set()
     latent, negative, positive = (decode(content[key], tensors, used) for key in ("latent", "negative", "positive"))
     samples = latent["samples"] if isinstance(latent, dict) else latent
-    _check(samples.shape == trajectory.x0.shape and samples.is_floating_point(), "its latent does not have the image's shape")
+    images = trajectory.x0.shape
+    fits = samples.shape in (images, (*images[:2], 1, *images[2:]))
+    _check(fits and samples.is_floating_point(), "its latent does not have the image's shape")
     _check_finite("latent", samples)
     if not isinstance(latent.get("noise_mask", samples), Tensor):
         raise InversionFileError("has an invalid noise mask: invert again and save that")
@@ -159,14 +169,14 @@ def _build(content: dict[str, Any], tensors: dict[str, Tensor]) -> ImageInversio
     return ImageInversion(trajectory, latent, Base(negative, positive, float(cfg)), seed, network)
 
 
-def _build_trajectory(parts: dict[str, Tensor], flow: bool) -> Inversion:
-    trajectory = Inversion(noise=NoiseKind(flow), **parts)
+def _build_trajectory(parts: dict[str, Tensor], noise: NoiseKind) -> Inversion:
+    trajectory = Inversion(noise=noise, **parts)
     images, sigmas = trajectory.x0.shape, trajectory.sigmas
     _check(all(tensor.dtype == torch.float32 for name, tensor in parts.items() if name != "sigmas"), "a part of it is not float32")
     _check(len(images) == 4 and 0 not in images, f"its images have the shape {list(images)} instead of [batch, channels, height, width]")
     _check(sigmas.is_floating_point() and sigmas.ndim == 1, "its sigmas are not a list")
     check_falling(sigmas)
-    _check(not flow or float(sigmas[0]) <= 1, "the sigmas of a flow model begin above 1")
+    _check(not noise.flow or float(sigmas[0]) <= 1, "the sigmas of a flow model begin above 1")
     steps = (len(sigmas) - 1, *images)
     fits = trajectory.x_T.shape == images and trajectory.denoised.shape == trajectory.noise_maps.shape == steps
     _check(fits, f"the shapes of its parts disagree with its images and its {len(sigmas)} sigmas")
