@@ -123,7 +123,7 @@ def test_masks_are_made_from_one_step_or_from_the_mean_so_far(model, inversion, 
 @pytest.mark.parametrize(("setting", "recorded"), [("down", "input"), ("mid", "middle"), ("up", "output")])
 def test_only_the_parts_that_are_asked_for_are_recorded(model, part, setting, recorded):
     settings = part("ledits.attention").StoreSettings(**({"down": False, "mid": False, "up": False} | {setting: True}))
-    adapter = part("nodes.comfyui.attention.unet").UNetAdapter(settings, 32, 32)
+    adapter = part("nodes.comfyui.attention.unet").UNetAdapter(model.model.diffusion_model, settings, 32, 32)
     with adapter.hook(model.model.diffusion_model, {}, None) as options:
         assert {address[0] for address in options["patches_replace"]["attn2"]} == {recorded}
 
@@ -211,7 +211,7 @@ SHARES = {
 @pytest.mark.parametrize("name", SHARES)
 def test_the_entries_of_a_concept_count_in_its_map_as_their_predictions_do(part, name):
     options, *shares = SHARES[name]
-    adapter = part("nodes.comfyui.attention.unet").UNetAdapter(part("ledits.attention").StoreSettings(), 16, 16)
+    adapter = part("nodes.comfyui.attention.unet").UNetAdapter(None, part("ledits.attention").StoreSettings(), 16, 16)
     recorder = part("nodes.comfyui.attention.recorder").Recorder(adapter, lambda key: True)
     first, second = torch.rand(1, 4, 4, 5), torch.rand(1, 4, 4, 5)
     # Of an area that is predicted alone, the network sees nothing else.

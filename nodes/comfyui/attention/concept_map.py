@@ -25,10 +25,7 @@ def concept_word_maps(recorder: Recorder, name: str, conds: Conds, prompt: Promp
                 maps = paste_area(maps, cond["area"], *latent_size, size)
             entries.append((_weight_map(cond, latent_size, maps), maps))
     if not entries:
-        raise RuntimeError(
-            f"LEDITS++ recorded no cross-attention for the concept {prompt.text!r} at maps of {size[1]}x{size[0]} pixels. "
-            "Allow more parts of the network or another resolution in the attention store, or use mask_mode 'noise'."
-        )
+        raise recorder.not_seen(prompt.text)
     return weighted_mean(entries)
 
 

@@ -3,12 +3,13 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import comfy.ldm.modules.attention
 from torch import Tensor
 
 from ....ledits.attention import StoreSettings, downsampled_size, downsampling_steps
+from ...errors import LeditsInputError
 from .rows import RecordedCall
 
 LayerAddress = tuple[str, int, int]  # as ComfyUI numbers a layer: part ("input", "middle", "output"), block and transformer
@@ -30,8 +31,13 @@ def cross_attention_layers(network: Any) -> Iterator[tuple[LayerAddress, Any]]:
 
 
 class UNetAdapter:
-    def __init__(self, settings: StoreSettings, height: int, width: int):
-        self._steps = downsampling_steps(height, width, settings.resolution)
+    patched_layers: ClassVar[str] = ""
+
+    def __init__(self, network: Any, settings: StoreSettings, height: int, width: int):
+        try:
+            self._steps = downsampling_steps(height, width, settings.resolution)
+        except ValueError as error:
+            raise LeditsInputError("resolution", str(error)) from error
         self._recorded = {"input": settings.down, "middle": settings.mid, "output": settings.up}
 
     @staticmethod
