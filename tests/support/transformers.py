@@ -11,6 +11,7 @@ from scripts.host.networks import patcher
 import comfy.samplers
 import torch
 from comfy import supported_models
+from comfy.ldm.chroma_radiance.model import ChromaRadianceParams
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
@@ -199,8 +200,8 @@ TRANSFORMERS: dict[str, Transformer] = {
         CHROMA | {
             "image_model": "chroma_radiance", "in_channels": 3, "out_channels": 3, "patch_size": 8, "nerf_hidden_size": 16,
             "nerf_mlp_ratio": 2, "nerf_depth": 1, "nerf_max_freqs": 4, "nerf_tile_size": 512, "nerf_final_head_type": "conv",
-            "nerf_embedder_dtype": torch.float32, "use_x0": False, "use_sequential_txt_ids": False,
-        },
+            "nerf_embedder_dtype": torch.float32, "use_x0": False,
+        } | {name: False for name in ("use_sequential_txt_ids",) if name in ChromaRadianceParams.__dataclass_fields__},
         channels=3, blocks=4, patch=8,
     ),
     "Qwen-Image": Transformer(
