@@ -27,6 +27,14 @@ WITHOUT_OPTIONS = {
 }
 """Modules whose attention is given no transformer_options, so that no override of another node is asked."""
 
+REFERENCES = [
+    *((name, None) for name in ("Flux.1 dev", "Flux.2", "LongCat-Image", "Qwen-Image", "OmniGen 2", "Boogu", "JoyImage", "Mage-Flow")),
+    *((name, "index") for name in ("Flux.1 dev", "Flux.2", "Qwen-Image", "Krea 2")),
+    *((name, "index_timestep_zero") for name in ("Flux.2", "Qwen-Image", "Krea 2")),
+    *((name, None) for name in ("Krea 2", "Chroma")),  # are given them and ignore them
+]
+"""Families that take images to refer to, and how they number them."""
+
 every_family = pytest.mark.parametrize("name", [name for name, family in TRANSFORMERS.items() if family.is_there])
 
 
@@ -237,3 +245,38 @@ def test_as_many_words_as_image_tokens(name):
     if name not in WITHOUT_OPTIONS:
         cross = [call for call in spy.calls if call.key.shape[2] == tokens][-6:][1::2]
         assert (found - expected(family, [cross[0], cross[2]], x, tokens)).abs().max() < 2e-6
+
+
+@pytest.mark.parametrize(("name", "method"), [(name, method) for name, method in REFERENCES if TRANSFORMERS[name].is_there])
+def test_reference_images_are_no_part_of_the_maps(name, method, watch):
+    """Two of them, one smaller. They take their share of the attention, but neither words nor pixels of the map are theirs."""
+    family = TRANSFORMERS[name]
+    x = family.latent(*family.size)
+    image, text = image_tokens(family, x), family.columns(9)
+    references = [family.latent(*family.size, seed=5), family.latent(2 * family.patch, 2 * family.patch, seed=6)]
+    prompt = family.prompt(1)
+    prompt[0][1].update({"reference_latents": references} | ({"reference_latents_method": method} if method else {}))
+    recorder = make_recorder(name, x, (0, family.blocks - 1))
+    calls = watch(name, prompt, x, 9, recorder)
+    assert len(calls) == family.blocks
+    start, first = family.starts(text, image)
+    between = image + 4  # tokens of both
+    start, first = start + between * (name == "JoyImage"), first + between * (name in ("OmniGen 2", "Boogu"))
+    means = torch.stack([call.probabilities.mean(1) for call in (calls[0], calls[-1])]).mean(0)
+    found = maps_of(recorder)["prompt"].flatten(1, 2)
+    assert (found - means[:, first : first + image, start : start + text]).abs().max() < 2e-6
+
+    changed = x.clone()
+    changed[..., : family.patch, : family.patch] += 1
+    moved = (watch(name, prompt, changed, 9)[0].query - calls[0].query).abs().amax((0, 1, 3)).gt(1e-6).nonzero().flatten().tolist()
+    assert first in moved
+    assert set(moved) <= set(range(first, first + image))
+
+
+@pytest.mark.parametrize("name", ["Z-Image"])
+def test_reference_images_of_z_image_are_refused(name):
+    family = TRANSFORMERS[name]
+    x, prompt = family.latent(*family.size), family.prompt(1)
+    prompt[0][1]["reference_latents"] = [x]
+    with pytest.raises(ValueError, match=r"input 'model': has reference images .*'noise'"):
+        predict(name, {"prompt": prompt}, x, make_recorder(name, x, ()))

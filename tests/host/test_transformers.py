@@ -184,6 +184,20 @@ def test_a_step_without_attention_uses_the_map_of_the_step_before_and_says_so(fa
     assert record.notice is None
 
 
+def test_comfyuis_own_step_cache(family, flux, concept):
+    """EasyCache with a threshold that skips every step it may."""
+    from comfy_extras.nodes_easycache import EasyCacheNode
+
+    latent = {"samples": family.latent(8, 8)}
+    sigmas = run("LEDITS_Schedule", model=flux, steps=10, skip=0.1)[0]
+    inversion = run("LEDITS_Invert", model=flux, latent=latent, sigmas=sigmas, negative=family.prompt(1))[0]
+    cached = EasyCacheNode.execute(flux, 3.0, 0.0, 1.0, False).result[0]
+    edited, attention, mask = run("LEDITS_Edit", model=cached, inversion=inversion, concepts=concept(family))
+    assert 0 < attention.prompts[0].steps < 9
+    assert torch.isfinite(edited["samples"]).all()
+    assert mask.any()
+
+
 def test_attention_that_was_never_seen_is_an_error_that_says_what_was(family, flux, concept):
     _, inversion = invert(family, flux, (8, 8))
     with pytest.raises(
