@@ -1,7 +1,10 @@
 """Edits of image transformers with the attention of their own blocks."""
 
+import threading
+
 from scripts.host.in_comfy import run
 
+import comfy.model_management
 import comfy.samplers
 import pytest
 import torch
@@ -152,6 +155,33 @@ def test_a_network_that_must_be_patched_is_patched_on_a_clone(name, part, concep
     assert {patch._module for patch in clone.object_patches.values()} <= set(other.model.diffusion_model.modules()), (
         "of the network it patches"
     )
+
+
+@pytest.mark.parametrize("name", ["Flux.1 schnell", "PixArt-Sigma"])
+def test_prompts_on_several_cards(name, concept, monkeypatch):
+    """ComfyUI's multi-GPU option with the CPU under another name: a network and a thread of its own."""
+    multigpu = pytest.importorskip("comfy.multigpu", reason="this ComfyUI has no multi-GPU option")
+    cards = [torch.device("cpu"), torch.device("cpu:0")]
+    monkeypatch.setattr(comfy.model_management, "get_all_torch_devices", lambda exclude_current=False: cards)
+    family = TRANSFORMERS[name]
+    model = family.model()
+    model.cached_patcher_init = (family.model, ())
+    _, inversion = invert(family, model, family.size)
+    concepts = concept(family) + concept(family, warmup=2)
+    alone = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)[1]
+    threads = set()
+
+    def wrapper(executor, *args, **kwargs):
+        threads.add(threading.get_ident())
+        return executor(*args, **kwargs)
+
+    shared = multigpu.create_multigpu_deepclones(model, 2)
+    shared.add_wrapper_with_key(WrappersMP.APPLY_MODEL, "watch", wrapper)
+    together = run("LEDITS_Edit", model=shared, inversion=inversion, concepts=concepts)[1]
+    assert len(threads) == 2
+    for one, other in zip(alone.prompts, together.prompts, strict=True):
+        assert one.steps == other.steps
+        assert torch.allclose(one.mean(), other.mean(), atol=1e-4)
 
 
 def forgetful(model, skipped):
