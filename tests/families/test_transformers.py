@@ -6,7 +6,7 @@ import functools
 import importlib
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scripts.host.in_comfy import pack
@@ -245,6 +245,18 @@ def test_as_many_words_as_image_tokens(name):
     if name not in WITHOUT_OPTIONS:
         cross = [call for call in spy.calls if call.key.shape[2] == tokens][-6:][1::2]
         assert (found - expected(family, [cross[0], cross[2]], x, tokens)).abs().max() < 2e-6
+
+
+def test_glyphs_that_stand_before_the_text_come_after_it_in_the_maps(watch, monkeypatch):
+    """As Hunyuan-Video 1.5 has them; Hunyuan-Image has both the other way round."""
+    image = TRANSFORMERS["Hunyuan-Image 2.1"]
+    family = replace(image, config=image.config | {"use_cond_type_embedding": True})
+    monkeypatch.setitem(TRANSFORMERS, "glyphs first", family)
+    x = family.latent(*family.size)
+    recorder = make_recorder("glyphs first", x, (0,))
+    call = watch("glyphs first", family.prompt(1), x, 9, recorder)[0]
+    known = call.probabilities.mean(1)[:, 15:, :15].roll(-6, -1)
+    assert (maps_of(recorder)["prompt"].flatten(1, 2) - known).abs().max() < 2e-6
 
 
 @pytest.mark.parametrize(("name", "method"), [(name, method) for name, method in REFERENCES if TRANSFORMERS[name].is_there])
