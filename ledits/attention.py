@@ -1,23 +1,46 @@
 """Cross-attention maps: probabilities of one layer, and their means over layers, heads and steps (LEDITS++, section 3.3)."""
 
 import copy
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+MAX_SCORES = 1 << 24  # attention scores that are held at once: 64 MB, as many again for their softmax
+
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """Which layers of a UNet are recorded, and whether masks use one step's map or the mean over the steps so far."""
+    """Which layers are recorded, and whether masks use one step's map or the mean over the steps so far."""
 
     resolution: int = 0  # pixels along the shorter side of the maps; 0: a quarter of the latent
     up: bool = True
     down: bool = True
     mid: bool = False  # chosen by position: in SDXL its maps have the wanted size too
     average_steps: bool = False
+    blocks: tuple[int, ...] = ()  # of a transformer, counted from 0; none: chosen by the network. The four above are a UNet's
+
+
+def parse_blocks(text: str) -> tuple[int, ...]:
+    """The block numbers in a text such as "8-12, 15"; none in an empty one. ValueError names what is not a number or a range."""
+    blocks: set[int] = set()
+    for part in filter(None, re.split(r"[,\s]+", re.sub(r"\s*-\s*", "-", text.strip()))):
+        found = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if first > last:
+            raise ValueError(f"has {part!r}, which is not a block's number or a range of them: write them as in '8-12, 15'")
+        blocks.update(range(first, last + 1))
+    return tuple(sorted(blocks))
+
+
+def middle_third(depth: int, most: int) -> tuple[int, ...]:
+    """At most so many blocks, evenly spread over the middle third of all."""
+    count = max(1, min(most, depth // 3))
+    return tuple(int(depth / 3 * (1 + (index + 0.5) / count)) for index in range(count))
 
 
 def downsampling_steps(height: int, width: int, resolution: int, levels: Iterable[int]) -> int:
@@ -49,6 +72,36 @@ def cross_attention_probabilities(query: Tensor, key: Tensor, heads: int) -> Ten
     for head in range(heads):
         scores = q[:, :, head] @ k[:, :, head].transpose(1, 2)
         total += (scores * (channels // heads) ** -0.5).softmax(-1)
+    return total
+
+
+def attention_probabilities(
+    query: Tensor, key: Tensor, columns: Sequence[Sequence[slice]], scale: float | None = None, mask: Tensor | None = None
+) -> Tensor:
+    """softmax(Q K^T scale + mask) over all keys, read at some of them and summed over heads; float32 [B, queries, tokens].
+
+    Args:
+        query, key: [B, heads, queries, d] and [B, heads or a divisor of it, keys, d].
+        columns: the keys to read, one part after the other; slices of one part are copies and are added.
+        scale: d^-0.5 unless given.
+        mask: added to the scores, or True where a key may be seen; of any shape that PyTorch's attention takes.
+    """
+    batch, heads, queries, width = query.shape
+    step = max(1, MAX_SCORES // (batch * key.shape[2]))
+    total = query.new_zeros(batch, queries, sum(copies[0].stop - copies[0].start for copies in columns), dtype=torch.float32)
+    if mask is not None:
+        mask = mask[None] if mask.ndim == 2 else mask
+        mask = (mask[:, None] if mask.ndim == 3 else mask).expand(-1, heads, queries, -1)
+    for head in range(heads):
+        keys = key[:, head * key.shape[1] // heads].float().transpose(1, 2)
+        for start in range(0, queries, step):
+            part = slice(start, start + step)
+            scores = query[:, head, part].float() * (width**-0.5 if scale is None else scale) @ keys
+            if mask is not None:
+                bias = mask[:, head, part]
+                scores = scores.masked_fill(~bias, -torch.inf) if bias.dtype == torch.bool else scores + bias.float()
+            probabilities = scores.softmax(-1)
+            total[:, part] += torch.cat([reduce(torch.add, (probabilities[..., copy] for copy in copies)) for copies in columns], -1)
     return total
 
 

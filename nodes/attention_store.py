@@ -1,10 +1,10 @@
 from comfy_api.latest import io
 
-from ..ledits.attention import StoreSettings
+from ..ledits.attention import StoreSettings, parse_blocks
 from . import checks
 from .comfyui.attention.store import RunHistory, patch_model
 from .comfyui.types import StoreSocket
-from .errors import require
+from .errors import LeditsInputError, require
 
 
 class AttentionStoreNode(io.ComfyNode):
@@ -24,12 +24,21 @@ class AttentionStoreNode(io.ComfyNode):
                     default=0,
                     min=0,
                     max=512,
-                    tooltip="Shorter side of maps. 0: a quarter of the latent. More: finer, noisier.",
+                    tooltip="UNets (SD, SDXL): shorter side of maps. 0: a quarter of the latent. More: finer, noisier.",
                 ),
-                io.Boolean.Input("up", default=True, tooltip="Record the up blocks, which position details."),
-                io.Boolean.Input("down", default=True, tooltip="Record the down blocks, which find objects."),
-                io.Boolean.Input("mid", default=False, tooltip="Record the middle block where its size fits (SDXL). It blurs the maps."),
+                io.Boolean.Input("up", default=True, tooltip="UNets: record the up blocks, which position details."),
+                io.Boolean.Input("down", default=True, tooltip="UNets: record the down blocks, which find objects."),
+                io.Boolean.Input(
+                    "mid", default=False, tooltip="UNets: record the middle block where its size fits (SDXL). It blurs the maps."
+                ),
                 io.Boolean.Input("average_steps", default=False, tooltip="Masks use the mean of the steps so far: steadier, but slower."),
+                io.String.Input(
+                    "blocks",
+                    default="",
+                    optional=True,
+                    tooltip="Transformers (Flux, SD3, Qwen-Image): which blocks to record, counted from 0, such as 8-12, 15. Empty: those that "
+                    "find words best. More: steadier, but slower.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The model to sample with."),
@@ -38,8 +47,12 @@ class AttentionStoreNode(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, resolution: int, up: bool, down: bool, mid: bool, average_steps: bool) -> io.NodeOutput:
+    def execute(cls, model, resolution: int, up: bool, down: bool, mid: bool, average_steps: bool, blocks: str = "") -> io.NodeOutput:
         checks.check_attention(model, "there is nothing to record")
         require(up or down or mid, "up", "is off, and so are 'down' and 'mid': switch at least one of them on")
-        store = RunHistory(StoreSettings(resolution, up, down, mid, average_steps), "LEDITS++ Attention Store")
+        try:
+            settings = StoreSettings(resolution, up, down, mid, average_steps, parse_blocks(blocks))
+        except ValueError as error:
+            raise LeditsInputError("blocks", str(error)) from error
+        store = RunHistory(settings, "LEDITS++ Attention Store")
         return io.NodeOutput(patch_model(model, store), store)

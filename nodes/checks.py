@@ -10,13 +10,13 @@ from ..ledits.attention import WordMaps
 from ..ledits.prompt import Prompt, find_words, merge_words
 from ..ledits.schedule import check_falling
 from ..ledits.solver import NoiseKind
-from .comfyui.attention.adapters import KNOWN_NETWORKS, adapter_for, encoding_width
+from .comfyui.attention.adapters import KNOWN_NETWORKS, adapter_for, encoding_width, make_adapter
 from .comfyui.attention.store import store_settings
 from .comfyui.sampling.noise import noise_kind, vae_scale_factor
 from .comfyui.storage.fingerprint import family
 from .comfyui.text.words import missing_embeddings, words_of
 from .comfyui.types import Attention, Base, Concept, Conditioning, ImageInversion
-from .errors import LeditsInputError, require
+from .errors import LeditsInputError, named, require
 
 NOT_FINITE = "not finite (NaN or infinity)"
 NO_WORDS = "a text encoder other than CLIP, whose words cannot be found in attention maps"
@@ -103,11 +103,9 @@ def check_attention(model: ModelPatcher, consequence: str, *size: int) -> None:
     network = model.get_model_object("diffusion_model")
     adapter = adapter_for(network)
     require(adapter, "model", f"is a {type(network).__name__}, but attention can be recorded of {KNOWN_NETWORKS} only, so {consequence}")
-    try:
-        if adapter and size:
-            adapter(network, store_settings(model), *size)
-    except ValueError as error:
-        raise LeditsInputError("resolution", str(error), node="LEDITS++ Attention Store") from error
+    if adapter and size:
+        with named("LEDITS++ Attention Store"):
+            make_adapter(network, store_settings(model), *size)
 
 
 def check_no_cache(model: ModelPatcher) -> None:

@@ -49,6 +49,7 @@ class EditNode(io.ComfyNode):
         note = provenance_note(model, inversion)
         trajectory, latent = inversion.trajectory, inversion.latent
         samples = sample(guider, ReplaySampler(inversion), latent, trajectory.sigmas, inversion.seed)
+        note = "\n".join(filter(None, (note, record.notice))) or None
         device = comfy.model_management.intermediate_device()
         batch, _, height, width = trajectory.x0.shape
         factor = vae_scale_factor(model)

@@ -105,6 +105,7 @@ class EditRecord:
 
     words: list[WordMaps] = field(default_factory=list)
     masks: list[Tensor | None] = field(default_factory=list)
+    notice: str | None = None  # what a user should know of how the masks were made
 
     @classmethod
     def from_concepts(cls, concepts: tuple[Concept, ...]) -> "EditRecord":

@@ -1,4 +1,4 @@
-"""A network of another kind is recorded through one adapter and a line in a list: here a small Flux, whose attention is joint."""
+"""A network of another kind is recorded through one adapter and a line in a list: here a small Flux, as if nobody knew it."""
 
 import importlib
 import math
@@ -22,6 +22,8 @@ TOKENS = 9
 
 class JointAdapter:
     """Text and image tokens in one sequence, text first; patches of two latent pixels."""
+
+    patched_layers = ""
 
     def __init__(self, network, settings, height, width):
         pass
@@ -80,7 +82,9 @@ def concept_of(part, mask_mode, threshold=0.9):
     return (part("nodes.comfyui.types").Concept(settings, prompt, (1, 2), encoded(3)),)
 
 
-def test_without_an_adapter_attention_is_refused_and_the_rest_works(flux, part):
+def test_without_an_adapter_attention_is_refused_and_the_rest_works(flux, part, monkeypatch):
+    adapters = part("nodes.comfyui.attention.adapters")
+    monkeypatch.setattr(adapters, "ADAPTERS", [adapters.UNetAdapter])
     latent = {"samples": torch.randn(1, 16, 9, 12, generator=torch.Generator().manual_seed(0))}
     sigmas = run("LEDITS_Schedule", model=flux, steps=3, skip=0.1)[0]
     inversion = run("LEDITS_Invert", model=flux, latent=latent, sigmas=sigmas, negative=encoded(1))[0]
@@ -113,7 +117,6 @@ def test_recording_changes_no_prediction(flux, part, monkeypatch):
     sigmas = run("LEDITS_Schedule", model=flux, steps=2, skip=0.1)[0]
     inversion = run("LEDITS_Invert", model=flux, latent=latent, sigmas=sigmas, negative=encoded(1))[0]
     plain = run("LEDITS_Edit", model=flux, inversion=inversion, concepts=concept_of(part, "none"))[0]["samples"]
-    monkeypatch.setattr(part("nodes.comfyui.attention.adapters"), "ADAPTERS", [JointAdapter])
     everywhere = concept_of(part, "attention", threshold=0.0)
     assert torch.equal(run("LEDITS_Edit", model=flux, inversion=inversion, concepts=everywhere)[0]["samples"], plain)
 

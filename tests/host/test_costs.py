@@ -157,3 +157,14 @@ def test_what_a_store_keeps_of_a_sampler_does_not_grow_with_its_steps(model, enc
     assert [maps.count for columns in kept.values() for maps in columns.values()] == [steps, steps]
     # Two prompts, the shorter one repeated beside the longer.
     assert held == [4 * (32 // 4) ** 2 * 2 * 77] * 2
+
+
+@pytest.mark.parametrize(("heads", "keys"), [(4, 700), (8, 700), (4, 1400)])
+def test_joint_attention_is_compared_in_pieces_of_bounded_size(part, monkeypatch, heads, keys):
+    """Memory for twice so many scores and the result, whatever the number of heads."""
+    attention, scores = part("ledits.attention"), 1 << 16
+    monkeypatch.setattr(attention, "MAX_SCORES", scores)
+    query, key = torch.randn(1, heads, 600, 32), torch.randn(1, heads, keys, 32)
+    with torch.inference_mode():
+        seen = Allocations.during(lambda: attention.attention_probabilities(query, key, [[slice(0, 100)]]))
+    assert seen.peak <= 4 * (2.5 * scores + 600 * 100 + 2 * keys * 32)

@@ -22,7 +22,7 @@ STEADY_HOST = (
     "comfy.samplers",
 )
 """What a node may use of ComfyUI: its public interface, and what says where things lie."""
-HOST = ("comfy", "comfy_api", "folder_paths", "latent_preview", "server")
+HOST = ("comfy", "comfy_api", "comfyui_version", "folder_paths", "latent_preview", "server")
 """What nodes/comfyui/ may use of it: the hooks too."""
 
 HOOKS = (("nodes.comfyui", "nodes.errors", "ledits"), (*LIBRARIES, *HOST))

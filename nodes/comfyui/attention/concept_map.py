@@ -31,7 +31,7 @@ def concept_word_maps(recorder: Recorder, name: str, conds: Conds, prompt: Promp
                 maps = paste_area(maps, cond["area"], *latent_size, size)
             entries.append((_weight_map(cond, latent_size, maps), maps))
     if not entries:
-        raise LeditsInputError("model", NOTHING_RECORDED)
+        raise recorder.not_seen(prompt.text)
     return weighted_mean(entries)
 
 

@@ -13,12 +13,18 @@ from typing import Any
 import comfy.patcher_extension
 import torch
 from comfy.patcher_extension import WrappersMP
+from comfyui_version import __version__
 from torch import Tensor
 
 from ....ledits.attention import RunningMean
+from ...errors import LeditsInputError
 from .. import KEY
 from .adapters import AttentionAdapter
 from .rows import CHUNKS, CondKey, Prompts, RecordedCall, track
+
+
+class AttentionNotSeenError(LeditsInputError):
+    """A step in which no attention between the image and a prompt's words went by."""
 
 
 class Recorder:
@@ -27,6 +33,8 @@ class Recorder:
     def __init__(self, adapter: AttentionAdapter, wants: Callable[[CondKey], bool]):
         self.adapter, self.wants = adapter, wants
         self.sums: dict[CondKey, RunningMean] = {}
+        self.network = "network"
+        self.unmatched: set[tuple[int, int]] = set()  # numbers of queries and keys of attention that was seen and left out
 
     def maps(self, key: CondKey, device: torch.device) -> Tensor:
         """The mean over layers and heads, [B, h, w, tokens], of a recorded prompt, or of the area that it was predicted for.
@@ -34,6 +42,15 @@ class Recorder:
         Several GPUs may share the prompts of a step; each map stays on the one that made it until it is wanted on `device`.
         """
         return self.sums[key].mean().to(device)
+
+    def not_seen(self, text: str) -> AttentionNotSeenError:
+        others = ", ".join(f"{queries}x{keys}" for queries, keys in sorted(self.unmatched)) or "none"
+        return AttentionNotSeenError(
+            "model",
+            f"is a {self.network} in which no attention between the image and the words of {text!r} was seen (other attention: {others}; "
+            f"ComfyUI {__version__}). Another node computes it in a way of its own, or leaves it out (nunchaku, TeaCache, EasyCache, token "
+            "merging, tiles): take that node off this model, allow other layers in the Attention Store, or use mask_mode 'noise' or 'none'",
+        )
 
     def apply_model_wrapper(
         self, executor: Any, x: Tensor, t, c_concat=None, c_crossattn=None, control=None, transformer_options: dict = {}, **kwargs: Any
@@ -43,9 +60,11 @@ class Recorder:
         if chunks is None or not any(key is not None and self.wants(key) for key in chunks.keys):
             return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
         rows = {key: rows for key, rows in chunks.rows(x).items() if self.wants(key)}
-        call = RecordedCall(self.sums, rows, len(x), self.adapter.map_size(*x.shape[-2:]))
-        network = executor.class_obj.diffusion_model
-        with self.adapter.hook(getattr(network, "_orig_mod", network), transformer_options, call) as hooked:
+        size, conds = self.adapter.map_size(*x.shape[-2:]), kwargs | {"c_crossattn": c_crossattn}
+        call = RecordedCall(self.sums, rows, len(x), size, conds, chunks.columns, self.unmatched)
+        network = getattr(executor.class_obj.diffusion_model, "_orig_mod", executor.class_obj.diffusion_model)
+        self.network = type(network).__name__
+        with self.adapter.hook(network, transformer_options, call) as hooked:
             return executor(x, t, c_concat, c_crossattn, control, hooked, **kwargs)
 
 

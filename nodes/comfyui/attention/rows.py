@@ -4,7 +4,7 @@ A prompt is recognised by the uuids of its entries where predictions are asked f
 """
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,7 @@ class Chunks:
 
     keys: list[CondKey | None]  # None where the prompt is not tracked
     shape: tuple[int, ...]  # of the whole input, [batch, C, H, W]
+    columns: dict[CondKey, int]  # of each tracked prompt's encoding, before ComfyUI repeats or pads it for the network
 
     def rows(self, x: Tensor) -> dict[CondKey, slice]:
         """The rows of each tracked prompt in the network's input; LeditsInputError where another node cut it up or changed their number."""
@@ -52,6 +53,13 @@ class RecordedCall:
     rows: dict[CondKey, slice]  # of each wanted prompt in the batch
     batch: int
     size: tuple[int, int]  # height and width of the maps
+    conds: Mapping[str, Any] = field(default_factory=dict)  # what else the network is given, by ComfyUI's names
+    columns: Mapping[CondKey, int] = field(default_factory=dict)  # of each prompt's encoding
+    unmatched: set[tuple[int, int]] = field(default_factory=set)  # numbers of queries and keys of attention that was left out
+
+    def add(self, cond: CondKey, probabilities: Tensor, count: int) -> None:
+        """Adds the sum of `count` heads' probabilities, [rows, pixels of the maps, tokens]."""
+        self.sums.setdefault(cond, RunningMean()).add(probabilities.unflatten(1, self.size), count)
 
     def add_layer(self, query: Tensor, key: Tensor, heads: int, to_query: Projection = Identity(), to_key: Projection = Identity()) -> None:
         """Adds a layer that projects to [batch, pixels of the maps, heads * d] and [batch, tokens, heads * d]; leaves others out.
@@ -63,7 +71,7 @@ class RecordedCall:
         require_rows(self.batch, len(query))
         for cond, rows in self.rows.items():
             probabilities = cross_attention_probabilities(to_query(query[rows]), to_key(key[rows]), heads)
-            self.sums.setdefault(cond, RunningMean()).add(probabilities.unflatten(1, self.size), heads)
+            self.add(cond, probabilities, heads)
 
 
 def require_rows(expected: int, found: int) -> None:
@@ -80,19 +88,31 @@ def track(
     """A CALC_COND_BATCH wrapper; `cond_or_uncond` tells all other nodes a prompt's number, or else its index in the list."""
     known = {_uuids(entries): name for name, entries in prompts().items() if entries}
     names = [known.get(_uuids(entries)) if entries else None for entries in conds]
-    wrapper = partial(_wrap_call, names, numbers, model_options.get("model_function_wrapper"))
+    columns = {
+        (name, entry.get("uuid")): entry["cross_attn"].shape[1]
+        for name, entries in zip(names, conds, strict=True)
+        for entry in entries or ()
+        if name is not None and entry.get("cross_attn") is not None
+    }
+    wrapper = partial(_wrap_call, names, columns, numbers, model_options.get("model_function_wrapper"))
     return executor(model, conds, x, timestep, model_options | {"model_function_wrapper": wrapper})
 
 
 def _wrap_call(
-    names: list[Hashable | None], numbers: Mapping[Any, int], earlier: Callable | None, apply_model: Callable, arguments: dict[str, Any]
+    names: list[Hashable | None],
+    columns: dict[CondKey, int],
+    numbers: Mapping[Any, int],
+    earlier: Callable | None,
+    apply_model: Callable,
+    arguments: dict[str, Any],
 ) -> Tensor:
     """Outermost model_function_wrapper: sees the batch before other wrappers change it."""
     indices, c = arguments["cond_or_uncond"], arguments["c"]
     options = c["transformer_options"]
     keys = [None if names[i] is None else (names[i], uuid) for i, uuid in zip(indices, options["uuids"], strict=True)]
     cond_or_uncond = [numbers.get(names[i], i) for i in indices]
-    options = options | {"cond_or_uncond": list(cond_or_uncond), CHUNKS: Chunks(keys, tuple(arguments["input"].shape))}
+    chunks = Chunks(keys, tuple(arguments["input"].shape), columns)
+    options = options | {"cond_or_uncond": list(cond_or_uncond), CHUNKS: chunks}
     patches = options.get("patches", {})
     if patches.get("attn2_output_patch"):
         texts = [text[0] for text, key in zip(c["c_crossattn"].chunk(len(keys)), keys, strict=True) if key is not None]

@@ -15,7 +15,7 @@ from ....ledits.attention import RunningMean, StoreSettings
 from ...errors import PACK, named
 from .. import KEY
 from ..types import EditRecord
-from .adapters import make_adapter
+from .adapters import make_adapter, prepare_recording
 from .recorder import Recorder, install_recording
 from .rows import CHUNKS, CondKey
 
@@ -116,6 +116,7 @@ def patch_model(model: ModelPatcher, store: RunHistory) -> ModelPatcher:
     model.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, KEY)
     model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, store.outer_sample_wrapper)
     model.set_attachments(KEY, store.settings)
+    prepare_recording(model)
     return model
 
 

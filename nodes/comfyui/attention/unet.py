@@ -4,14 +4,14 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import comfy.ldm.modules.attention
 from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample, Upsample
 from torch import Tensor
 
 from ....ledits.attention import StoreSettings, downsampled_size, downsampling_steps
-from ...errors import require
+from ...errors import LeditsInputError, require
 from .rows import RecordedCall
 
 LayerAddress = tuple[str, int, int]  # as ComfyUI numbers a layer: part ("input", "middle", "output"), block and transformer
@@ -35,10 +35,15 @@ def cross_attention_layers(network: Any) -> Iterator[tuple[LayerAddress, int, An
 
 
 class UNetAdapter:
+    patched_layers: ClassVar[str] = ""
+
     def __init__(self, network: Any, settings: StoreSettings, height: int, width: int):
         self._recorded = {"input": settings.down, "middle": settings.mid, "output": settings.up}
         levels = {level for address, level, _ in cross_attention_layers(network) if self._recorded[address[0]]}
-        self._steps = downsampling_steps(height, width, settings.resolution, levels)
+        try:
+            self._steps = downsampling_steps(height, width, settings.resolution, levels)
+        except ValueError as error:
+            raise LeditsInputError("resolution", str(error)) from error
 
     @staticmethod
     def supports(network: Any) -> bool:

@@ -11,9 +11,9 @@ from torch import Tensor
 from ....ledits.guidance import apply_guidance, concept_guidance, first_active_step, guidance_mask
 from ....ledits.prompt import merge_words
 from ...errors import PACK, named
-from ..attention.adapters import make_adapter
+from ..attention.adapters import make_adapter, prepare_recording
 from ..attention.concept_map import concept_word_maps
-from ..attention.recorder import Recorder
+from ..attention.recorder import AttentionNotSeenError, Recorder
 from ..attention.store import keep_edits, store_settings
 from ..types import Base, Concept, Conds, EditRecord, ImageInversion
 from .conditioning import resize_mask, with_options_of
@@ -45,6 +45,8 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         self.base, self.inversion, self.concepts, self._observer = base, inversion, concepts, record
         self.settings = store_settings(model)
         self._sigmas = [] if inversion is None else inversion.trajectory.sigmas.tolist()
+        if any(concept.records_attention for concept in concepts):
+            prepare_recording(self.model_patcher)
         self.set_cfg(base.cfg)
         conds = {"negative": base.negative}
         if base.positive is not None and base.cfg != 0:
@@ -69,11 +71,12 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         self._record = self._observer or EditRecord.from_concepts(self.concepts)
         keep_edits(self.model_options, self._record)
         self._user_masks = [resize_mask(concept.mask, latent_image, device) for concept in self.concepts]
+        self._latest_maps: dict[int, Tensor] = {}
         self._next_step = 0
         try:
             return super().inner_sample(noise, latent_image, device, *args, **kwargs)
         finally:
-            del self._record, self._user_masks, self._next_step
+            del self._record, self._user_masks, self._latest_maps, self._next_step
 
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: dict = {}, seed: int | None = None) -> Tensor:
         sigma = float(timestep.flatten()[0]) * (1 + 1e-6)
@@ -156,9 +159,18 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         if concept.source_map is not None:
             return concept.source_map.to(x.device).expand(len(x), -1, -1)
         assert recorder is not None
-        maps, words = concept_word_maps(recorder, _name(number), self.conds[_name(number)], concept.prompt, x), self._record.words[number]
-        words.add(maps)
-        return merge_words(words.mean() if self.settings.average_steps else maps, concept.words)
+        words = self._record.words[number]
+        try:
+            self._latest_maps[number] = concept_word_maps(recorder, _name(number), self.conds[_name(number)], concept.prompt, x)
+            words.add(self._latest_maps[number])
+        except AttentionNotSeenError:
+            if number not in self._latest_maps:
+                raise
+            self._record.notice = (
+                "Another node (a cache such as EasyCache) left out the network's attention in some steps. Their masks use the attention of "
+                "the step before."
+            )
+        return merge_words(words.mean() if self.settings.average_steps else self._latest_maps[number], concept.words)
 
 
 def _name(number: int) -> str:

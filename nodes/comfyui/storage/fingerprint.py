@@ -11,6 +11,7 @@ from comfy.weight_adapter import WeightAdapterBase
 from torch import Tensor
 
 from .. import KEY
+from ..attention.patched_layers import AudibleForward
 from ..types import ImageInversion, NetworkFingerprint
 
 SAMPLES = 16  # values read of each tensor; training changes every value of the tensors that it changes
@@ -108,7 +109,7 @@ def _leaves(value: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
     """Each value in nested options with the keys that lead to it, without this pack's own, which change no prediction."""
     if isinstance(value, dict | list | tuple):
         for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            if key != KEY:
+            if key != KEY and not isinstance(inner, AudibleForward):
                 yield from _leaves(inner, (*path, key))
     else:
         yield path, value
