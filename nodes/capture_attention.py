@@ -29,7 +29,12 @@ class CaptureAttentionNode(io.ComfyNode):
                 StoreSocket.Input("store", tooltip="From LEDITS++ Attention Store."),
                 io.Latent.Input("latent", tooltip="The sampler's output. It selects the run to read, and makes this node wait for it."),
                 io.Clip.Input("clip", tooltip="The text encoder that encoded the prompt."),
-                io.String.Input("text", multiline=True, tooltip="Exactly the sampled prompt, or the text of a concept of LEDITS++ Edit."),
+                io.String.Input(
+                    "text",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    tooltip="Exactly the sampled prompt, or the text of a concept of LEDITS++ Edit.",
+                ),
                 io.Combo.Input("branch", options=list(BRANCHES), default="positive", tooltip="Which of the sampler's two prompts this is."),
             ],
             outputs=[AttentionSocket.Output(display_name="attention", tooltip="A map for each word, for Extract Mask and Heatmap.")],
@@ -44,7 +49,7 @@ class CaptureAttentionNode(io.ComfyNode):
             problem = f"was not made by a sampler that used this store's model in its last {MAX_RUNS} runs"
             remedy = "connect the store's model to the sampler and its output here; if both are so, change its seed to run it again"
             raise LeditsInputError("latent", f"{problem}: {remedy}")
-        prompt = checks.read_prompt(clip, text, if_empty="has no words")
+        prompt = checks.read_prompt(clip, text, "write the prompt that was sampled")
         words, warning = _find_concept(run, prompt), None
         if words is None:
             words = _read_branch(run, prompt, branch)

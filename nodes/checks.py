@@ -80,14 +80,16 @@ def check_base(base: Base, model: ModelPatcher) -> None:
     require(base.positive is not None or base.cfg == 1, "cfg", problem)
 
 
-def read_prompt(clip: Any, text: str, if_empty: str = "") -> Prompt:
-    """A text's words and tokens. Refuses embeddings that ComfyUI would drop and, with `if_empty`, a text without words to find."""
+def read_prompt(clip: Any, text: str, remedy: str, needs_words: bool = True) -> Prompt:
+    """A text's words and tokens. Refuses embeddings that ComfyUI would drop, a text without words, which may be more than empty ("()"),
+    and, with `needs_words`, a text encoder whose words cannot be found.
+    """
     for name in missing_embeddings(clip, text):
         problem = f"names the embedding {name!r}, which is not in ComfyUI's models/embeddings: put it there, or correct the name"
         raise LeditsInputError("text", problem)
     prompt = words_of(clip, text)
-    require(prompt.length or not if_empty, "text", f"was encoded by {NO_WORDS}: use a model with CLIP alone (SD, SDXL)")
-    require(prompt.words or not if_empty, "text", if_empty)
+    require(prompt.length or not needs_words, "text", f"was encoded by {NO_WORDS}: use a model with CLIP alone (SD, SDXL)")
+    require(prompt.words if prompt.length else text.strip(), "text", f"is {text!r}, which has no words: {remedy}")
     return prompt
 
 
@@ -120,7 +122,7 @@ def check_edit(model: ModelPatcher, inversion: ImageInversion, concepts: tuple[C
         if concept.records_attention:
             consequence = f"{subject} cannot use mask_mode {concept.settings.mask_mode!r}: choose 'noise' or 'none'"
             check_attention(model, consequence, *trajectory.x0.shape[-2:])
-            require(concept.words, "concepts", f"{subject} was encoded by {NO_WORDS}: choose mask_mode 'noise' or 'none'")
+            require(concept.prompt.length, "concepts", f"{subject} was encoded by {NO_WORDS}: choose mask_mode 'noise' or 'none'")
         _check_source_attention(subject, concept.source_attention, trajectory.x0, factor)
         _check_mask(subject, concept.mask, trajectory.x0, factor)
 
@@ -153,6 +155,7 @@ def merge_map(attention: Attention, concept: int, words: str = "") -> Tensor:
 
 def select_words(words: tuple[str, ...], wanted: str) -> tuple[int, ...]:
     """Indices of the words that input 'words' asks for; refuses one that is not there."""
+    require(words or not wanted.strip(), "words", f"is {wanted!r}, but the text was encoded by {NO_WORDS}: leave it empty")
     try:
         return find_words(words, wanted)
     except ValueError as error:

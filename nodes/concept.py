@@ -46,7 +46,10 @@ class ConceptNode(io.ComfyNode):
                 io.Int.Input("warmup", default=2, min=0, max=1000, tooltip="The first active step. 5 keeps shapes; 0 changes most."),
                 io.Int.Input("cooldown", default=0, min=0, max=1000, tooltip="The step from which it stops acting; 0: never."),
                 io.String.Input(
-                    "words", default="", optional=True, tooltip="Only these words decide where. Empty: all. With 'attention': its words."
+                    "words",
+                    default="",
+                    optional=True,
+                    tooltip="Only these words decide where; '-red': all but red. Empty: all. With 'attention': its words.",
                 ),
                 io.Mask.Input("mask", optional=True, tooltip="Where it may change; grey weakens the change. As large as the photo."),
                 AttentionSocket.Input(
@@ -65,10 +68,9 @@ class ConceptNode(io.ComfyNode):
         cls, clip, text: str, direction: str, words: str = "", mask=None, attention: Attention | None = None, concepts=(), **settings: Any
     ) -> io.NodeOutput:
         acting = EditSettings(direction == "add", **settings)
-        require(text.strip(), "text", "is empty: write what to add or remove, or take this node out of the chain")
         problem = f"is {acting.cooldown}, but the concept only begins at warmup {acting.warmup}: raise it, or set 0 for no end"
         require(not acting.cooldown or acting.cooldown > acting.warmup, "cooldown", problem)
-        prompt = checks.read_prompt(clip, text)
+        prompt = checks.read_prompt(clip, text, "write what to add or remove, or take this node out of the chain", needs_words=False)
         indices = checks.select_words(prompt.words if attention is None else _only_text(attention).words, words)
         return io.NodeOutput((*concepts, Concept(acting, prompt, indices, encode(clip, text), mask, attention)))
 

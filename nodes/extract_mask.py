@@ -21,7 +21,9 @@ class ExtractMaskNode(io.ComfyNode):
             inputs=[
                 AttentionSocket.Input("attention", tooltip="From Probe Attention, Capture Attention or Edit."),
                 io.Int.Input("concept", default=0, min=0, max=63, tooltip="Which concept's maps, counted from 0 along the chain."),
-                io.String.Input("words", default="", tooltip="Only these words of the text, such as 'dog'. Empty: all words together."),
+                io.String.Input(
+                    "words", default="", tooltip="Only these words of the text, such as 'dog'; '-dog': all but dog. Empty: all words."
+                ),
                 io.Float.Input(
                     "smoothing",
                     default=round(OFFICIAL_SMOOTHING, 4),

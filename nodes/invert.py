@@ -1,3 +1,5 @@
+import weakref
+
 from comfy_api.latest import io
 
 from . import checks
@@ -41,4 +43,4 @@ class InvertNode(io.ComfyNode):
 
         sampler = InversionSampler(noise, seed)
         sample(MaskedGuider(model, base), sampler, latent, sigmas, seed)
-        return io.NodeOutput(ImageInversion(sampler.result, latent, base, seed, fingerprint(model)))
+        return io.NodeOutput(ImageInversion(sampler.result, latent, base, seed, fingerprint(model), weakref.ref(model)))

@@ -28,7 +28,12 @@ class ProbeAttentionNode(io.ComfyNode):
                 io.Model.Input("model", tooltip="The checkpoint. Settings of an Attention Store on it are used."),
                 io.Latent.Input("latent", tooltip="The image, from VAE Encode."),
                 io.Clip.Input("clip", tooltip="The checkpoint's text encoder."),
-                io.String.Input("text", multiline=True, tooltip="A short description with the words to find, such as 'a dog on a sofa'."),
+                io.String.Input(
+                    "text",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    tooltip="A short description with the words to find, such as 'a dog on a sofa'.",
+                ),
                 io.Float.Input(
                     "noise_level",
                     default=0.5,
@@ -48,7 +53,7 @@ class ProbeAttentionNode(io.ComfyNode):
         checks.check_latent("latent", latent, model)
         height, width = latent["samples"].shape[-2:]
         checks.check_attention(model, "there is nothing to probe", height, width)
-        prompt = checks.read_prompt(clip, text, if_empty="is empty: write the words to look for")
+        prompt = checks.read_prompt(clip, text, "write the words to look for")
         positive = encode(clip, text)
         checks.check_conditioning("clip", positive, model, f"{text!r} ")
 

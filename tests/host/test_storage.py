@@ -65,7 +65,6 @@ def make(steps=2, shape=(1, 2, 3, 5), flow=False, seed=2**64 - 1, trajectory=Non
         base=types.Base(parts["negative"], parts["positive"], parts["cfg"]),
         seed=seed,
         fingerprint=types.NetworkFingerprint("BaseModel, context_dim 768", "0a1b", None),
-        is_loaded=True,  # as it comes back
     )
 
 
@@ -183,7 +182,6 @@ def test_a_file_of_the_first_release_loads_bit_for_bit(tmp_path):
             base=types.Base([[count(1, 2, 3) / 13, options]], [[count(1, 1, 3), {}]], 2.5),
             seed=2**64 - 1,
             fingerprint=types.NetworkFingerprint("BaseModel, context_dim 768", "0a1b", None),
-            is_loaded=True,
         ),
     )
     # The format is written as it was, so that the release can read what is saved today.

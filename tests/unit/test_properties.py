@@ -175,7 +175,7 @@ def test_columns_that_do_not_divide_are_refused(seed, columns, length):
 @given(seeds, st.lists(st.booleans(), min_size=1, max_size=20))
 def test_words_hold_all_that_their_pieces_hold(seed, ends):
     ends[-1] = True
-    pieces = [(column + 1, "x", end) for column, end in enumerate(ends)]
+    pieces = [(column + 1, b"x", end) for column, end in enumerate(ends)]
     prompt = group_subwords("", pieces, 77)
     maps = drawn(seed, 1, 2, 3, 77).softmax(-1)
     by_word = word_maps(maps, prompt)
