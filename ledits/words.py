@@ -28,10 +28,10 @@ def match_words(text: str, encoders: Iterable[Sequence[Piece]]) -> list[tuple[st
         for word, found in enumerate(_align(typed, list(_spelled(pieces)), len(spans))):
             if not found <= unknown:
                 tokens[word] |= found
-    of_words = frozenset[int]().union(*(found for (begin, _), found in zip(spans, tokens, strict=True) if not _is_mark(text[begin])))
+    of_words = frozenset[int]().union(*(found for (begin, _), found in zip(spans, tokens, strict=True) if not is_mark(text[begin])))
     merged: list[tuple[int, int, frozenset[int]]] = []
     for (begin, end), found in zip(spans, tokens, strict=True):
-        own = found - of_words if _is_mark(text[begin]) else found
+        own = found - of_words if is_mark(text[begin]) else found
         if merged and merged[-1][2] & own:
             first, _, others = merged.pop()
             merged.append((first, end, others | own))
@@ -56,6 +56,11 @@ def is_unspaced(char: str) -> bool:
     return _kind(char) == "single"
 
 
+def is_mark(char: str) -> bool:
+    """Whether a character is punctuation or a sign of mathematics or money."""
+    return _kind(char) == "mark"
+
+
 def _kind(char: str) -> str:
     category = unicodedata.category(char)
     if category[0] in "ZC" and category != "Co":
@@ -63,10 +68,6 @@ def _kind(char: str) -> str:
     if category[0] == "P" or category in ("Sc", "Sk", "Sm"):
         return "mark"
     return "single" if category in ("So", "Co") or unicodedata.name(char, "").startswith(UNSPACED) else "letters"
-
-
-def _is_mark(char: str) -> bool:
-    return _kind(char) == "mark"
 
 
 def _extends(char: str) -> bool:
@@ -98,22 +99,19 @@ def _spelled(pieces: Sequence[Piece]) -> Iterator[tuple[str, frozenset[int]]]:
 def _fold(char: str) -> str:
     """What is left of a character whatever a tokenizer does to case, accents and variants of it."""
     folded = unicodedata.normalize("NFKD", char.casefold())
-    return "".join(part for part in folded if not unicodedata.combining(part) and unicodedata.category(part)[0] not in "ZC" or _is_private(part))
-
-
-def _is_private(char: str) -> bool:
-    return unicodedata.category(char) == "Co"
+    return "".join(part for part in folded if _kind(part) and not unicodedata.combining(part))
 
 
 def _align(typed: list[tuple[str, int]], spelled: list[tuple[str, frozenset[int]]], count: int) -> list[frozenset[int]]:
     """The tokens of each word, by the longest runs of characters that both sides share."""
     found = [frozenset[int]()] * count
-    sides = ["".join(char for char, _ in side) for side in (typed, spelled)]
-    for tag, *(begin, end, first, last) in SequenceMatcher(None, *sides, autojunk=False).get_opcodes():
+    matcher = SequenceMatcher(None, "".join(char for char, _ in typed), "".join(char for char, _ in spelled), autojunk=False)
+    for tag, begin, end, first, last in matcher.get_opcodes():
         if tag in ("equal", "replace"):
-            letters, owners = ([(char, owner) for char, owner in part if char != " "] for part in (typed[begin:end], spelled[first:last]))
+            words = [word for char, word in typed[begin:end] if char != " "]
+            owners = [tokens for char, tokens in spelled[first:last] if char != " "]
             # One token may stand for a whole run of letters that the vocabulary lacks.
-            pairs = zip(letters, owners, strict=True) if len(letters) == len(owners) else product(letters, owners)
-            for (_, word), (_, tokens) in pairs:
+            pairs = zip(words, owners, strict=True) if len(words) == len(owners) else product(words, owners)
+            for word, tokens in pairs:
                 found[word] |= tokens
     return found

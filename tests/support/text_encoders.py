@@ -59,7 +59,13 @@ def sentencepiece_model(**ids: int) -> torch.Tensor:
     model = io.BytesIO()
     names = {f"{name}_id": number for name, number in ids.items()}
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(CORPUS), model_writer=model, vocab_size=450, hard_vocab_limit=False, byte_fallback=True, minloglevel=2, **names
+        sentence_iterator=iter(CORPUS),
+        model_writer=model,
+        vocab_size=450,
+        hard_vocab_limit=False,
+        byte_fallback=True,
+        minloglevel=2,
+        **names,
     )
     return _bytes(model.getvalue())
 
@@ -95,7 +101,9 @@ def gpt_oss() -> dict[str, Any]:
 
 def tekken() -> dict[str, Any]:
     """Mistral's format: all bytes, and a few pieces more."""
-    special = [{"rank": rank, "token_str": name} for rank, name in enumerate(("<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]"))]
+    special = [
+        {"rank": rank, "token_str": name} for rank, name in enumerate(("<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]"))
+    ]
     pieces = [bytes([byte]) for byte in range(256)] + [b" a", b"re", b"red", b" re", b" red", b"ca", b"car", b" ca", b" car"]
     vocab = [{"rank": rank, "token_bytes": b64encode(piece).decode()} for rank, piece in enumerate(pieces)]
     config = {"default_vocab_size": len(pieces) + len(special), "default_num_special_tokens": len(special)}
@@ -108,7 +116,9 @@ QWEN25 = {"qwen25_7b_model_config": llm(4)}
 
 FAMILIES = {
     "SD 1.x": Family("comfy.sd1_clip.SD1Tokenizer", "comfy.sd1_clip.SD1ClipModel", CLIPS),
-    "SD 2.x": Family("comfy.text_encoders.sd2_clip.SD2Tokenizer", "comfy.text_encoders.sd2_clip.SD2ClipModel", {"clip_h_model_config": CLIP}),
+    "SD 2.x": Family(
+        "comfy.text_encoders.sd2_clip.SD2Tokenizer", "comfy.text_encoders.sd2_clip.SD2ClipModel", {"clip_h_model_config": CLIP}
+    ),
     "SDXL": Family("comfy.sdxl_clip.SDXLTokenizer", "comfy.sdxl_clip.SDXLClipModel", CLIPS),
     "Stable Cascade": Family("comfy.sdxl_clip.StableCascadeTokenizer", "comfy.sdxl_clip.StableCascadeClipModel", CLIPS),
     # SD3 makes CLIP's encodings as wide as T5's real ones.
@@ -120,7 +130,9 @@ FAMILIES = {
     "Flux": Family("comfy.text_encoders.flux.FluxTokenizer", "comfy.text_encoders.flux.flux_clip()", CLIPS | T5XXL),
     "PixArt, Chroma": Family("comfy.text_encoders.pixart_t5.PixArtTokenizer", "comfy.text_encoders.pixart_t5.pixart_te()", T5XXL),
     "Cosmos": Family("comfy.text_encoders.cosmos.CosmosT5Tokenizer", "comfy.text_encoders.cosmos.te()", T5XXL),
-    "AuraFlow": Family("comfy.text_encoders.aura_t5.AuraT5Tokenizer", "comfy.text_encoders.aura_t5.AuraT5Model", {"pile_t5xl_model_config": T5}),
+    "AuraFlow": Family(
+        "comfy.text_encoders.aura_t5.AuraT5Tokenizer", "comfy.text_encoders.aura_t5.AuraT5Model", {"pile_t5xl_model_config": T5}
+    ),
     "Wan": Family("comfy.text_encoders.wan.WanT5Tokenizer", "comfy.text_encoders.wan.te()", {"umt5xxl_model_config": T5}, umt5),
     "HunyuanDiT": Family(
         "comfy.text_encoders.hydit.HyditTokenizer",
@@ -128,34 +140,51 @@ FAMILIES = {
         {"mt5xl_model_config": T5, "hydit_clip_model_config": CLIP},
         mt5,
     ),
-    "Lumina 2": Family("comfy.text_encoders.lumina2.LuminaTokenizer", "comfy.text_encoders.lumina2.te()", {"gemma2_2b_model_config": llm(3)}, gemma),
+    "Lumina 2": Family(
+        "comfy.text_encoders.lumina2.LuminaTokenizer", "comfy.text_encoders.lumina2.te()", {"gemma2_2b_model_config": llm(3)}, gemma
+    ),
     "PixelDiT": Family(
-        "comfy.text_encoders.pixeldit.PixelDiTGemma2Tokenizer", "comfy.text_encoders.pixeldit.pixeldit_te()", {"gemma2_2b_model_config": llm()}, gemma
+        "comfy.text_encoders.pixeldit.PixelDiTGemma2Tokenizer",
+        "comfy.text_encoders.pixeldit.pixeldit_te()",
+        {"gemma2_2b_model_config": llm()},
+        gemma,
     ),
     "Qwen-Image": Family("comfy.text_encoders.qwen_image.QwenImageTokenizer", "comfy.text_encoders.qwen_image.te()", QWEN25),
     # Hunyuan-Image's byT5 is not told its name.
     "Hunyuan-Image": Family(
         "comfy.text_encoders.hunyuan_image.HunyuanImageTokenizer", "comfy.text_encoders.hunyuan_image.te()", QWEN25 | {"_model_config": T5}
     ),
-    "Kandinsky 5": Family(
-        "comfy.text_encoders.kandinsky5.Kandinsky5TokenizerImage", "comfy.text_encoders.kandinsky5.te()", QWEN25 | CLIPS
-    ),
+    "Kandinsky 5": Family("comfy.text_encoders.kandinsky5.Kandinsky5TokenizerImage", "comfy.text_encoders.kandinsky5.te()", QWEN25 | CLIPS),
     "LongCat-Image": Family("comfy.text_encoders.longcat_image.LongCatImageTokenizer", "comfy.text_encoders.longcat_image.te()", QWEN25),
     "Ovis-Image": Family("comfy.text_encoders.ovis.OvisTokenizer", "comfy.text_encoders.ovis.te()", {"qwen3_2b_model_config": llm()}),
-    "OmniGen 2": Family("comfy.text_encoders.omnigen2.Omnigen2Tokenizer", "comfy.text_encoders.omnigen2.te()", {"qwen25_3b_model_config": llm()}),
+    "OmniGen 2": Family(
+        "comfy.text_encoders.omnigen2.Omnigen2Tokenizer", "comfy.text_encoders.omnigen2.te()", {"qwen25_3b_model_config": llm()}
+    ),
     "Z-Image": Family("comfy.text_encoders.z_image.ZImageTokenizer", "comfy.text_encoders.z_image.te()", {"qwen3_4b_model_config": llm(3)}),
-    "Flux.2 Klein": Family("comfy.text_encoders.flux.KleinTokenizer", "comfy.text_encoders.flux.klein_te()", {"qwen3_4b_model_config": llm(28)}),
+    "Flux.2 Klein": Family(
+        "comfy.text_encoders.flux.KleinTokenizer", "comfy.text_encoders.flux.klein_te()", {"qwen3_4b_model_config": llm(28)}
+    ),
     "Anima": Family("comfy.text_encoders.anima.AnimaTokenizer", "comfy.text_encoders.anima.te()", {"qwen3_06b_model_config": llm()}),
     "Boogu": Family("comfy.text_encoders.boogu.BooguTokenizer", "comfy.text_encoders.boogu.te()", {"qwen3vl_8b_model_config": llm()}),
-    "Ideogram 4": Family("comfy.text_encoders.ideogram4.Ideogram4Tokenizer", "comfy.text_encoders.ideogram4.te()", {"qwen3vl_8b_model_config": llm(36)}),
+    "Ideogram 4": Family(
+        "comfy.text_encoders.ideogram4.Ideogram4Tokenizer", "comfy.text_encoders.ideogram4.te()", {"qwen3vl_8b_model_config": llm(36)}
+    ),
     "Krea 2": Family("comfy.text_encoders.krea2.Krea2Tokenizer", "comfy.text_encoders.krea2.te()", {"qwen3vl_4b_model_config": llm(36)}),
-    "Mage-Flow": Family("comfy.text_encoders.mage_flow.MageFlowTokenizer", "comfy.text_encoders.mage_flow.te()", {"qwen3vl_4b_model_config": llm()}),
-    "JoyImage": Family("comfy.text_encoders.joyimage.JoyImageTokenizer", "comfy.text_encoders.joyimage.te()", {"qwen3vl_8b_model_config": llm()}),
+    "Mage-Flow": Family(
+        "comfy.text_encoders.mage_flow.MageFlowTokenizer", "comfy.text_encoders.mage_flow.te()", {"qwen3vl_4b_model_config": llm()}
+    ),
+    "JoyImage": Family(
+        "comfy.text_encoders.joyimage.JoyImageTokenizer", "comfy.text_encoders.joyimage.te()", {"qwen3vl_8b_model_config": llm()}
+    ),
     "HiDream-O1": Family("comfy.text_encoders.hidream_o1.HiDreamO1Tokenizer", "comfy.text_encoders.hidream_o1.HiDreamO1TE", {}),
     "Lens": Family(
         "comfy.text_encoders.gpt_oss.LensTokenizer",
         "comfy.text_encoders.gpt_oss.lens_te()",
-        {"gpt_oss_config": llm() | {"num_local_experts": 2, "num_experts_per_tok": 1, "vocab_size": 1000}, "selected_layers": (0, 1), "custom_operations": comfy.ops.manual_cast},
+        {
+            "gpt_oss_config": llm() | {"num_local_experts": 2, "num_experts_per_tok": 1, "vocab_size": 1000},
+            "selected_layers": (0, 1),
+            "custom_operations": comfy.ops.manual_cast,
+        },
         gpt_oss,
     ),
     "HiDream": Family(
@@ -166,7 +195,9 @@ FAMILIES = {
     "Flux.2 dev": Family(
         "comfy.text_encoders.flux.Flux2Tokenizer", "comfy.text_encoders.flux.flux2_te()", {"mistral3_24b_model_config": llm(31)}, tekken
     ),
-    "Ernie-Image": Family("comfy.text_encoders.ernie.ErnieTokenizer", "comfy.text_encoders.ernie.te()", {"ministral3_3b_model_config": llm(3)}, tekken),
+    "Ernie-Image": Family(
+        "comfy.text_encoders.ernie.ErnieTokenizer", "comfy.text_encoders.ernie.te()", {"ministral3_3b_model_config": llm(3)}, tekken
+    ),
 }
 
 

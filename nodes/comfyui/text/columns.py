@@ -31,11 +31,11 @@ def flatten(chunks: list[list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
     return [token for chunk in chunks for token in chunk]
 
 
-def read_columns(model: Any, numbered: Tokens) -> list[int] | None:
-    """The number of the token in each column that the network reads; 0 in those of no token. None for a text model of an unknown kind."""
+def read_columns(model: Any, numbered: Tokens) -> list[int]:
+    """The number of the token in each column that the network reads; 0 in those of no token. no columns of an unknown kind."""
     encoders = {name: part for name, part in model.named_children() if isinstance(part, SDClipModel) or hasattr(part, OFFSET)}
     if len(encoders) < len(list(model.children())):
-        return None
+        return []
     stand_in = copy.copy(model)
     stand_in._modules = {name: _NumberEncoder(part) for name, part in encoders.items()}
     encoding, _, *more = stand_in.encode_token_weights(numbered)

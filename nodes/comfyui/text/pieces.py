@@ -19,24 +19,28 @@ HEADING, ENDING = len('Text "'), len('". ')  # of a quote, in bytes
 Row = tuple[Any, int, int]  # token id or embedding vector, number of its part of the text (0: typed by nobody), its own number
 
 
-def read_pieces(clip: Any, text: str, tokens: Tokens, numbered: Tokens, reached: set[int]) -> Iterator[list[Piece]]:
-    """For each encoder, what those of its tokens stand for that reach the network.
+def find_tokenizers(clip: Any, numbered: Tokens, reached: set[int]) -> dict[str, Any]:
+    """The tokenizers of the encoders with tokens that reach the network; others give it but one vector for the whole text."""
+    encoders = [encoder for encoder, chunks in numbered.items() if any(number in reached for _, _, number in flatten(chunks))]
+    return {encoder: getattr(clip.tokenizer, encoder, None) or getattr(clip.tokenizer, f"clip_{encoder}") for encoder in encoders}
+
+
+def read_pieces(
+    clip: Any, text: str, tokens: Tokens, numbered: Tokens, tokenizers: dict[str, Any], reached: set[int]
+) -> Iterator[list[Piece]]:
+    """For each tokenizer, what those of its tokens stand for that reach the network.
 
     No template is known here: what other texts have in common with this one, at their begin and end, is not typed.
     """
     others = [clip.tokenize(other, return_word_ids=True) for other in OTHER_TEXTS]
-    for encoder, chunks in tokens.items():
-        # A few tokenizers number no parts.
-        rows = [(token[0], *(token[2:] or (1,)), number) for token, (_, _, number) in zip(flatten(chunks), flatten(numbered[encoder]), strict=True)]
+    for encoder, tokenizer in tokenizers.items():
+        pairs = zip(flatten(tokens[encoder]), flatten(numbered[encoder]), strict=True)
+        rows = [(token[0], *(token[2:] or (1,)), number) for token, (_, _, number) in pairs]  # a few tokenizers number no parts
         if encoder == "byt5":
             yield list(_read_glyphs(text, [number for _, _, number in rows]))
         else:
             typed = _cut_template(rows, [flatten(other[encoder]) for other in others])
-            yield list(_read(find_tokenizer(clip, encoder), [row for row in typed if row[2] in reached]))
-
-
-def find_tokenizer(clip: Any, encoder: str) -> Any:
-    return getattr(clip.tokenizer, encoder, None) or getattr(clip.tokenizer, f"clip_{encoder}")
+            yield list(_read(tokenizer, [row for row in typed if row[2] in reached]))
 
 
 def _cut_template(rows: list[Row], others: list[list[tuple[Any, ...]]]) -> list[Row]:

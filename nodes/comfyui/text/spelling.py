@@ -17,10 +17,16 @@ def speller(tokenizer: Any) -> Callable[[int], bytes | None]:
     """How to read one of ComfyUI's tokenizers: what a token of it stands for, or None for text that its vocabulary lacks."""
     pieces: dict[int, str] = tokenizer.inv_vocab
     if isinstance(tokenizer.tokenizer, ByT5Tokenizer):
-        return lambda token: pieces[token].encode("latin-1")
+        return lambda token: pieces.get(token, "").encode("latin-1")
     if BYTES.keys() <= set(pieces.values()):
-        return lambda token: bytes(BYTES.get(letter, 0) for letter in pieces[token].replace(WORD_END, SPACE))
-    return lambda token: _spell(pieces[token])
+        return lambda token: bytes(BYTES.get(letter, 0) for letter in pieces.get(token, "").replace(WORD_END, SPACE))
+    return lambda token: _spell(pieces.get(token, ""))
+
+
+def reads_words(tokenizer: Any) -> bool:
+    """Whether a tokenizer tells one word from the next; with some versions of transformers ComfyUI's Llama and Mistral do not."""
+    spell = speller(tokenizer)
+    return any((spell(token) or b"").strip() == b"a" for token in tokenizer.tokenizer("a b")["input_ids"])
 
 
 def _spell(piece: str) -> bytes | None:

@@ -10,7 +10,8 @@ from ....ledits.prompt import Prompt
 from ....ledits.words import match_words
 from ..types import Conditioning
 from .columns import flatten, number_tokens, read_columns
-from .pieces import FIRST_EMBEDDING, read_pieces
+from .pieces import FIRST_EMBEDDING, find_tokenizers, read_pieces
+from .spelling import reads_words
 
 EMBEDDING = re.compile(r"embedding:([^\s,:()<\[]+)")
 
@@ -20,17 +21,18 @@ def encode(clip: Any, text: str) -> Conditioning:
 
 
 def words_of(clip: Any, text: str) -> Prompt:
-    """The words of a text and their tokens; of length 0, without words, where the text encoder is of an unknown kind."""
+    """The words of a text and their tokens; of length 0, without words, where they cannot be found."""
     tokens = clip.tokenize(text, return_word_ids=True)
     numbered = number_tokens(tokens)
     columns = read_columns(clip.cond_stage_model, numbered)
-    if columns is None:
+    tokenizers = find_tokenizers(clip, numbered, set(columns))
+    if not tokenizers or not all(map(reads_words, tokenizers.values())):
         return Prompt(text)
     plain = "".join(unescape_important(part) for part, _ in token_weights(escape_important(text), 1.0))
     names = {chr(FIRST_EMBEDDING + index): name for index, name in enumerate(EMBEDDING.findall(plain))}
     for letter, name in names.items():
         plain = plain.replace(f"embedding:{name}", letter, 1)
-    words = match_words(plain, read_pieces(clip, plain, tokens, numbered, set(columns)))
+    words = match_words(plain, read_pieces(clip, plain, tokens, numbered, tokenizers, set(columns)))
     indices = tuple(tuple(index for index, number in enumerate(columns) if number in found) for _, found in words)
     return Prompt(text, tuple("".join(names.get(letter, letter) for letter in word) for word, _ in words), indices, len(columns))
 
