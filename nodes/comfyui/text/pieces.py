@@ -20,9 +20,9 @@ Row = tuple[Any, int, int]  # token id or embedding vector, number of its part o
 
 
 def find_tokenizers(clip: Any, numbered: Tokens, reached: set[int]) -> dict[str, Any]:
-    """The tokenizers of the encoders with tokens that reach the network; others give it but one vector for the whole text."""
+    """The tokenizers of the encoders with tokens that reach the network; others give it but one vector for the whole text. None: unknown."""
     encoders = [encoder for encoder, chunks in numbered.items() if any(number in reached for _, _, number in flatten(chunks))]
-    return {encoder: getattr(clip.tokenizer, encoder, None) or getattr(clip.tokenizer, f"clip_{encoder}") for encoder in encoders}
+    return {encoder: getattr(clip.tokenizer, encoder, getattr(clip.tokenizer, f"clip_{encoder}", None)) for encoder in encoders}
 
 
 def read_pieces(

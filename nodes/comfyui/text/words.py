@@ -26,7 +26,7 @@ def words_of(clip: Any, text: str) -> Prompt:
     numbered = number_tokens(tokens)
     columns = read_columns(clip.cond_stage_model, numbered)
     tokenizers = find_tokenizers(clip, numbered, set(columns))
-    if not tokenizers or not all(map(reads_words, tokenizers.values())):
+    if not tokenizers or not all(tokenizer and reads_words(tokenizer) for tokenizer in tokenizers.values()):
         return Prompt(text)
     plain = "".join(unescape_important(part) for part, _ in token_weights(escape_important(text), 1.0))
     names = {chr(FIRST_EMBEDDING + index): name for index, name in enumerate(EMBEDDING.findall(plain))}
