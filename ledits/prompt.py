@@ -1,16 +1,16 @@
 """Which tokens of a cross-attention map belong to which words of the prompt."""
 
+import re
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .attention import merge_repeated_context
+from .words import is_mark, is_unspaced
 
 MINUS = "-\u2212\uff0d"  # as typed, in mathematics, and full width
-UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")  # scripts in which each letter counts as a word
 
 
 @dataclass(frozen=True)
@@ -23,28 +23,11 @@ class Prompt:
     length: int = 0  # tokens of that encoding; 0 where the text encoder's kind is unknown, so that no word can be found
 
 
-def group_subwords(text: str, subwords: Iterable[tuple[int, bytes, bool]], length: int) -> Prompt:
-    """Joins subwords to words; given are index, bytes and whether a word ends, of every real token in order.
-
-    Bytes, because the subwords of byte-level BPE may split a letter.
-    """
-    words: list[bytes] = []
-    indices: list[tuple[int, ...]] = []
-    begins_word = True
-    for index, part, ends_word in subwords:
-        if begins_word and part:  # further vectors of an embedding have no letters
-            words.append(b"")
-            indices.append(())
-        words[-1] += part
-        indices[-1] += (index,)
-        begins_word = ends_word or unicodedata.name(_decode(words[-1])[-1], "").startswith(UNSPACED)
-    return Prompt(text, tuple(map(_decode, words)), tuple(indices), length)
-
-
 def find_words(words: tuple[str, ...], wanted: str) -> tuple[int, ...]:
     """Indices of wanted words, separated by the commas of any script or by spaces; "" selects all, and "-red" all but red.
 
-    Every occurrence counts, case does not. A word that is split, such as "t-shirt", is found as a whole. ValueError names a missing one.
+    Every occurrence counts, case does not. A word that is split, such as "t-shirt", is found as a whole, and a word of a script without
+    spaces within any run of it. ValueError names a missing one.
     """
     folded = [_fold(word) for word in words]
     chosen, left_out = set[int](), set[int]()
@@ -72,10 +55,6 @@ def merge_words(maps: Tensor, indices: tuple[int, ...]) -> Tensor:
     return maps[..., list(indices)].sum(-1)
 
 
-def _decode(word: bytes) -> str:
-    return word.decode(errors="replace")
-
-
 def _fold(text: str) -> str:
     """Composed as CLIP reads it ("é" may be typed as two characters), in no case."""
     return unicodedata.normalize("NFC", text.casefold())
@@ -86,14 +65,20 @@ def _is_separator(letter: str) -> bool:
 
 
 def _find_occurrences(words: list[str], wanted: str) -> set[int]:
-    """Indices of all runs of words that spell the wanted one."""
+    """Indices of all runs of words that spell the wanted one, with its punctuation or, where a prompt has other punctuation, without."""
+    return _find_spelled(words, wanted) or _find_spelled([_letters(word) for word in words], _letters(wanted))
+
+
+def _find_spelled(words: list[str], wanted: str) -> set[int]:
+    text, owners = "".join(words), [index for index, word in enumerate(words) for _ in word]
+    begins = {0, len(text)} | {at for at in range(1, len(text)) if owners[at] != owners[at - 1]}
     found: set[int] = set()
-    for start in range(len(words)):
-        joined = ""
-        for end in range(start, len(words)):
-            joined += words[end]
-            if joined == wanted:
-                found.update(range(start, end + 1))
-            if len(joined) >= len(wanted):
-                break
+    for match in re.finditer(f"(?={re.escape(wanted)})", text) if wanted else ():
+        begin, end = match.start(), match.start() + len(wanted)
+        if all(at in begins or is_unspaced(text[at]) for at in (begin, end)):
+            found.update(range(owners[begin], owners[end - 1] + 1))
     return found
+
+
+def _letters(word: str) -> str:
+    return "".join(char for char in word if not is_mark(char))

@@ -19,7 +19,7 @@ from .comfyui.types import Attention, Base, Concept, Conditioning, ImageInversio
 from .errors import LeditsInputError, named, require
 
 NOT_FINITE = "not finite (NaN or infinity)"
-NO_WORDS = "a text encoder other than CLIP, whose words cannot be found in attention maps"
+NO_WORDS = "a text encoder whose words cannot be found: LEDITS++ does not know it, or this version of transformers misreads its vocabulary"
 
 
 def get_noise_kind(model: ModelPatcher) -> NoiseKind:
@@ -93,7 +93,9 @@ def read_prompt(clip: Any, text: str, remedy: str, needs_words: bool = True) -> 
         problem = f"names the embedding {name!r}, which is not in ComfyUI's models/embeddings: put it there, or correct the name"
         raise LeditsInputError("text", problem)
     prompt = words_of(clip, text)
-    require(prompt.length or not needs_words, "text", f"was encoded by {NO_WORDS}: use a model with CLIP alone (SD, SDXL)")
+    require(prompt.length or not needs_words, "text", f"was encoded by {NO_WORDS}: use another model")
+    is_unknown = prompt.length and any(letter.isalnum() for letter in text) and not prompt.words
+    require(not is_unknown, "text", f"is {text!r}, of which the text encoder knows no word: write it in another language, such as English")
     require(prompt.words if prompt.length else text.strip(), "text", f"is {text!r}, which has no words: {remedy}")
     return prompt
 

@@ -119,18 +119,3 @@ def test_recording_changes_no_prediction(flux, part, monkeypatch):
     plain = run("LEDITS_Edit", model=flux, inversion=inversion, concepts=concept_of(part, "none"))[0]["samples"]
     everywhere = concept_of(part, "attention", threshold=0.0)
     assert torch.equal(run("LEDITS_Edit", model=flux, inversion=inversion, concepts=everywhere)[0]["samples"], plain)
-
-
-def test_words_of_an_unknown_text_encoder_are_not_guessed(part):
-    """Flux has CLIP-L's tokens beside T5's, but its network reads T5's."""
-    import comfy.text_encoders.flux
-
-    class Clip:
-        def __init__(self):
-            self.tokenizer = comfy.text_encoders.flux.FluxTokenizer()
-
-        def tokenize(self, text, return_word_ids=False):
-            return self.tokenizer.tokenize_with_weights(text, return_word_ids)
-
-    found = part("nodes.comfyui.text.words").words_of(Clip(), "a red circle")
-    assert (found.words, found.length) == ((), 0)

@@ -32,6 +32,7 @@ def wide_text_encoder(clip):
     class Wide:
         tokenize = staticmethod(clip.tokenize)
         tokenizer = clip.tokenizer
+        cond_stage_model = clip.cond_stage_model
 
         @staticmethod
         def encode_from_tokens_scheduled(tokens):
@@ -42,9 +43,10 @@ def wide_text_encoder(clip):
 
 
 def other_text_encoder(clip):
-    """A text encoder that is not CLIP, such as T5: its tokens have no place that the pack knows."""
+    """A text encoder of another pack: what its model does with the tokens is not known."""
 
     class Other:
+        cond_stage_model = torch.nn.Sequential(torch.nn.Linear(2, 2))
         tokenize = staticmethod(lambda text, **options: {"t5xxl": [[(1, 1.0, 1)]]} if options else clip.tokenize(text))
         encode_from_tokens_scheduled = staticmethod(clip.encode_from_tokens_scheduled)
 
@@ -299,14 +301,14 @@ CASES = [
     ("Concept", "words", "hat", ["'hat'", "a, red, circle"]),
     ("Concept", "words", "-hat", ["hat'", "a, red, circle"]),
     ("Concept", "words", "-a -red, -circle", ["'-a -red, -circle'", "a, red, circle"]),
-    ("Concept", "words", "red", ["'red'", "CLIP"], {"clip": lambda w: other_text_encoder(w.clip)}),
+    ("Concept", "words", "red", ["'red'", "text encoder"], {"clip": lambda w: other_text_encoder(w.clip)}),
     ("AttentionStore", "up", False, ["down", "mid"], {"down": False}),
     ("CaptureAttention", "latent", lambda w: w.latent, ["store"]),
     ("CaptureAttention", "latent", lambda w: {"samples": torch.full((1, 4, 32, 32), NAN)}, ["store"]),
     ("CaptureAttention", "text", "", ["no words"]),
     ("CaptureAttention", "text", "(())", ["'(())'", "no words"]),
     ("CaptureAttention", "text", "a " * 200, ["sampled"]),
-    ("CaptureAttention", "text", "x", ["CLIP"], {"clip": lambda w: other_text_encoder(w.clip)}),
+    ("CaptureAttention", "text", "x", ["text encoder"], {"clip": lambda w: other_text_encoder(w.clip)}),
     ("CaptureAttention", "text", "embedding:gone dog", ["'gone'", "models/embeddings"]),
     ("CaptureAttention", "branch", "negative", ["'negative'", "cfg 1"], lambda w: sampled_with(w, cfg=1.0)),
     ("CaptureAttention", "branch", "positive", ["no concepts"], lambda w: edited_with(w)),
@@ -347,7 +349,7 @@ for editor in ("Edit", "MaskedGuider"):
         (editor, "concepts", lambda w: w.concept(mask=torch.ones(1, 100, 256)), ["concept 1", "'a red circle'", "256x100", "256x256"]),
         (editor, "concepts", lambda w: w.concept(mask=torch.ones(3, 256, 256)), ["concept 1", "'a red circle'", "3", "1"]),
         (editor, "concepts", lambda w: w.concept(clip=wide_text_encoder(w.clip)), ["concept 1", "'a red circle'", "128", "64"]),
-        (editor, "concepts", lambda w: w.concept(clip=other_text_encoder(w.clip)), ["concept 1", "CLIP", "'noise'"]),
+        (editor, "concepts", lambda w: w.concept(clip=other_text_encoder(w.clip)), ["concept 1", "text encoder", "'noise'"]),
         (editor, "positive", [], ["empty", "CLIP Text Encode"]),
         (editor, "positive", lambda w: [[torch.zeros(1, 77, 128), {}]], ["128", "64", "text encoder"]),
         (editor, "negative", lambda w: [[torch.full((1, 77, 64), NAN), {}]], ["NaN", "text encoder"]),

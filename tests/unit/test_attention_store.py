@@ -11,7 +11,7 @@ from ledits.attention import (
     paste_area,
     weighted_mean,
 )
-from ledits.prompt import find_words, group_subwords, merge_words, word_maps
+from ledits.prompt import Prompt, find_words, merge_words, word_maps
 
 
 def test_probabilities_against_torch():
@@ -106,25 +106,11 @@ def test_the_mean_over_steps():
     assert (words.steps, elsewhere.steps) == (3, 4)
 
 
-PIECES = [
-    (1, b"a", True),
-    (2, b"t", True),
-    (3, b"-", True),
-    (4, b"shirt", True),
-    (5, b"sun", False),
-    (6, b"glasses", True),
-    (7, b"a", True),
-]
-
-
-def test_words_from_pieces():
-    prompt = group_subwords("a t-shirt sunglasses a", PIECES, 77)
-    assert prompt.words == ("a", "t", "-", "shirt", "sunglasses", "a")
-    assert prompt.token_indices == ((1,), (2,), (3,), (4,), (5, 6), (7,))
+WORDS = ("a", "t", "-", "shirt", "sunglasses", "a")
 
 
 def test_finding_words():
-    words = group_subwords("", PIECES, 77).words
+    words = WORDS
     assert find_words(words, "") == (0, 1, 2, 3, 4, 5)
     assert find_words(words, "Sunglasses") == (4,)
     assert find_words(words, "t-shirt, sunglasses") == (1, 2, 3, 4)
@@ -133,29 +119,28 @@ def test_finding_words():
         find_words(words, "sunglasses hat")
 
 
-RED = "\u7ea2\u8272"
-"""In Chinese, of two letters."""
+RED, CAR = "\u7ea2\u8272", "\u6c7d\u8f66"
+"""In Chinese, each of two letters."""
 
 
-def test_subwords_that_split_a_letter():
-    cafe, red = "café".encode(), RED.encode()
-    pieces = [(1, cafe[:-1], False), (2, cafe[-1:], True), (3, red[:4], False), (4, red[4:], True), (5, b"\xff", True)]
-    prompt = group_subwords("", pieces, 77)
-    assert prompt.words == ("café", RED, "\ufffd")
-    assert prompt.token_indices == ((1, 2), (3, 4), (5,))
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [(RED, (1,)), (RED[0], (1,)), (RED + CAR, (1, 2, 3)), (RED[1] + CAR[0], (1, 2)), (CAR[1] + "a", (3, 4)), ("a", (0, 4))],
+)
+def test_a_word_of_a_script_without_spaces_is_any_run_of_its_letters(wanted, found):
+    """The tokenizer joins two of them, and splits two that are a word."""
+    assert find_words(("a", RED, *CAR, "a"), wanted) == found
 
 
-def test_each_letter_is_a_word_in_scripts_without_spaces():
-    pieces = [(1, RED[0].encode(), False), (2, RED[1].encode(), True), (3, "красный".encode(), True), (4, "\ube68\uac15".encode(), True)]
-    words = group_subwords("", pieces, 77).words
-    assert words == (*RED, "красный", "\ube68\uac15")
-    assert find_words(words, RED) == (0, 1)
+@pytest.mark.parametrize("wanted", ["re", "ed", "d", "edcar", "reda"])
+def test_elsewhere_a_word_is_a_whole_one(wanted):
+    with pytest.raises(ValueError, match=f"'{wanted}'"):
+        find_words(("a", "red", "car"), wanted)
 
 
-def test_an_embedding_of_any_name_is_one_word():
-    prompt = group_subwords("", [(1, RED.encode(), False), (2, b"", False), (3, b"", True), (4, b"a", True)], 77)
-    assert prompt.words == (RED, "a")
-    assert prompt.token_indices == ((1, 2, 3), (4,))
+@pytest.mark.parametrize("words", [("t", "-", "shirt"), ("t", "shirt"), ("t-shirt",)])
+def test_a_word_is_found_whether_or_not_its_punctuation_is_a_word(words):
+    assert find_words(words, "T-Shirt") == tuple(range(len(words)))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +185,7 @@ def test_a_minus_that_leaves_nothing_is_refused(wanted, named):
 
 def test_words_sum_their_tokens():
     maps = torch.rand(1, 2, 2, 77)
-    prompt = group_subwords("", PIECES, 77)
+    prompt = Prompt("", WORDS, ((1,), (2,), (3,), (4,), (5, 6), (7,)), 77)
     by_word = word_maps(maps, prompt)
     assert torch.allclose(by_word[..., 4], maps[..., 5] + maps[..., 6])
     assert torch.allclose(merge_words(by_word, (0, 4)), maps[..., [1, 5, 6]].sum(-1))

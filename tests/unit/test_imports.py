@@ -31,7 +31,8 @@ LAYERS = {
     "ledits": (("ledits",), LIBRARIES),
     "nodes": (("nodes", "ledits"), (*LIBRARIES, *STEADY_HOST)),
     "nodes/comfyui": HOOKS,
-    **{f"nodes/comfyui/{room}": HOOKS for room in ("attention", "images", "sampling", "storage", "text")},
+    **{f"nodes/comfyui/{room}": HOOKS for room in ("attention", "images", "sampling", "storage")},
+    "nodes/comfyui/text": (HOOKS[0], (*HOOKS[1], "transformers")),  # ComfyUI's tokenizers are of this library
 }
 """By folder: what it may import of the pack, one direction only, and of others."""
 

@@ -21,7 +21,7 @@ from ledits.attention import (
 from ledits.guidance import EditSettings, apply_guidance, concept_guidance, guidance_mask
 from ledits.inversion import invert, replay, trajectory
 from ledits.masks import above_quantile, attention_mask, noise_mask, smooth
-from ledits.prompt import group_subwords, word_maps
+from ledits.prompt import Prompt, word_maps
 from ledits.schedule import check_falling, sigmas, timesteps
 from ledits.solver import NoiseKind
 
@@ -175,8 +175,9 @@ def test_columns_that_do_not_divide_are_refused(seed, columns, length):
 @given(seeds, st.lists(st.booleans(), min_size=1, max_size=20))
 def test_words_hold_all_that_their_pieces_hold(seed, ends):
     ends[-1] = True
-    pieces = [(column + 1, b"x", end) for column, end in enumerate(ends)]
-    prompt = group_subwords("", pieces, 77)
+    starts = [0, *(column + 1 for column, end in enumerate(ends[:-1]) if end), len(ends)]
+    indices = tuple(tuple(range(start + 1, end + 1)) for start, end in itertools.pairwise(starts))
+    prompt = Prompt("", ("x",) * len(indices), indices, 77)
     maps = drawn(seed, 1, 2, 3, 77).softmax(-1)
     by_word = word_maps(maps, prompt)
     assert by_word.shape[-1] == sum(ends) == len(prompt.words)
