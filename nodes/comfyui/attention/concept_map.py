@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from ....ledits.attention import paste_area, weighted_mean
 from ....ledits.prompt import Prompt, word_maps
-from ...errors import LeditsInputError
 from ..types import Conds
 from .recorder import Recorder
 
