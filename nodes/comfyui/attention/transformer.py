@@ -14,7 +14,7 @@ from torch import Tensor
 from ....ledits.attention import StoreSettings, attention_probabilities, middle_third
 from ...errors import require
 from .patched_layers import listening
-from .rows import RecordedCall, ambiguous_rows
+from .rows import RecordedCall, require_rows
 
 OVERRIDE = "optimized_attention_override"
 
@@ -125,8 +125,7 @@ class _Override:
         self._matched += 1
         if block not in self._adapter.recorded:
             return
-        if len(query) != self._call.batch:
-            raise ambiguous_rows(self._call.batch, len(query))
+        require_rows(self._call.batch, len(query))
         image = _span(self._layout.queries, "image")
         if mask is not None and mask.shape[-2] > 1:
             mask = mask[..., image, :]
