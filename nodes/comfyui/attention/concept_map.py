@@ -40,7 +40,7 @@ def _weight_map(cond: dict[str, Any], latent_size: tuple[int, int], maps: Tensor
     strength = 1e-6 if "default" in cond else cond.get("strength", 1.0)
     mask = maps.new_ones(1, *latent_size)
     if "mask" in cond:
-        mask = cond["mask"][: len(maps)].to(maps) * cond.get("mask_strength", 1.0)
+        mask = cond["mask"].reshape(-1, *latent_size)[: len(maps)].to(maps) * cond.get("mask_strength", 1.0)
     if "area" in cond:
         height, width, top, left = cond["area"]
         inside = torch.zeros_like(mask)
