@@ -52,8 +52,8 @@ class _Sampler(comfy.samplers.KSAMPLER):
                     callback({"i": step, **shown, "sigma": sigmas[step], "sigma_hat": sigmas[step]})
 
             guider, denoise_mask = model.inner_model, extra_args.get("denoise_mask")
-            latent = getattr(model, "latent_image", None)
-            latent = x if latent is None else latent
+            image = getattr(model, "latent_image", None)
+            latent: Tensor = x if image is None else image
             # The method has its own way with the mask.
             denoise = partial(_denoise, model, sigmas, extra_args | {"denoise_mask": None}, latent.shape)
             mask = None if denoise_mask is None else partial(_mask_at, denoise_mask, guider, sigmas, extra_args["model_options"])
