@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import comfy.ops
 import comfy.sd
 import comfy.supported_models_base
 import sentencepiece
@@ -180,11 +179,7 @@ FAMILIES = {
     "Lens": Family(
         "comfy.text_encoders.gpt_oss.LensTokenizer",
         "comfy.text_encoders.gpt_oss.lens_te()",
-        {
-            "gpt_oss_config": llm() | {"num_local_experts": 2, "num_experts_per_tok": 1, "vocab_size": 1000},
-            "selected_layers": (0, 1),
-            "custom_operations": comfy.ops.manual_cast,
-        },
+        {"gpt_oss_config": llm() | {"num_local_experts": 2, "num_experts_per_tok": 1, "vocab_size": 1000}, "selected_layers": (0, 1)},
         gpt_oss,
     ),
     "HiDream": Family(
@@ -220,6 +215,9 @@ def text_encoder(family: Family) -> comfy.sd.CLIP:
     clip = comfy.sd.CLIP(target, model_options=dict(family.sizes), tokenizer_data=family.vocabulary())
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
+        for module in clip.cond_stage_model.modules():
+            if hasattr(module, "in_features") and getattr(module, "weight", None) is None:  # made only when a file is loaded
+                module.weight = torch.nn.Parameter(torch.empty(getattr(module, "_orig_shape", (module.out_features, module.in_features))))
         for name, parameter in clip.cond_stage_model.named_parameters():
             parameter.zero_()
             if parameter.dim() == 1 and name.endswith("weight"):
