@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import comfy.ops
 import comfy.sd
 import comfy.supported_models_base
 import sentencepiece
@@ -180,11 +179,7 @@ FAMILIES = {
     "Lens": Family(
         "comfy.text_encoders.gpt_oss.LensTokenizer",
         "comfy.text_encoders.gpt_oss.lens_te()",
-        {
-            "gpt_oss_config": llm() | {"num_local_experts": 2, "num_experts_per_tok": 1, "vocab_size": 1000},
-            "selected_layers": (0, 1),
-            "custom_operations": comfy.ops.manual_cast,
-        },
+        {"gpt_oss_config": llm() | {"num_local_experts": 2, "num_experts_per_tok": 1, "vocab_size": 1000}, "selected_layers": (0, 1)},
         gpt_oss,
     ),
     "HiDream": Family(
@@ -216,17 +211,30 @@ def _load(name: str) -> Any:
 
 def text_encoder(family: Family) -> comfy.sd.CLIP:
     """ComfyUI's CLIP of this family; its parts that read images must have been replaced by `NoVision` before."""
-    target = comfy.supported_models_base.ClipTarget(_load(family.tokenizer), _load(family.encoder))
-    clip = comfy.sd.CLIP(target, model_options=dict(family.sizes), tokenizer_data=family.vocabulary())
+
+    class Small(_load(family.encoder)):
+        def __init__(self, *args: Any, **kwargs: Any):
+            super().__init__(*args, **kwargs)
+            _encode_tokens_alone(self)
+
+    target = comfy.supported_models_base.ClipTarget(_load(family.tokenizer), Small)
+    return comfy.sd.CLIP(target, model_options=dict(family.sizes), tokenizer_data=family.vocabulary())
+
+
+def _encode_tokens_alone(model: torch.nn.Module) -> None:
+    """Random embeddings, and nothing that a layer would add to them."""
+    for module in model.modules():
+        if hasattr(module, "in_features") and getattr(module, "weight", None) is None:  # made only when a file is loaded
+            shape = getattr(module, "_orig_shape", (module.out_features, module.in_features))
+            module.weight = torch.nn.Parameter(torch.empty(shape), requires_grad=False)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for name, parameter in clip.cond_stage_model.named_parameters():
+        for name, parameter in model.named_parameters():
             parameter.zero_()
             if parameter.dim() == 1 and name.endswith("weight"):
                 parameter.fill_(1.0)
             elif name.endswith(("shared.weight", "embed_tokens.weight", "token_embedding.weight", "word_embeddings.weight")):
                 parameter[:, :8] = torch.randn(len(parameter), 8, generator=generator)
-    return clip
 
 
 def network_columns(clip: comfy.sd.CLIP, text: str) -> torch.Tensor:
