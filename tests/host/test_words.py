@@ -78,7 +78,8 @@ def others(word):
         return tuple("".join(CHINESE[(start + 5 * index) % len(CHINESE)] for index in range(len(word))) for start in range(len(CHINESE)))
     if word[0] > "\uffff":
         return EMOJI
-    turned = tuple("".join(turn(letter, shift) for letter in word.lower()) for shift in range(1, 25))
+    shifts = (1, 67, 2, 134, 3, 201, *range(4, 25))  # of those far away the first of two bytes is another too
+    turned = tuple("".join(turn(letter, shift) for letter in word.lower()) for shift in shifts)
     return tuple(other for other in (*LATIN, *turned) if other != word.lower())
 
 
