@@ -37,7 +37,8 @@ class _Sampler(comfy.samplers.KSAMPLER):
 
     def __init__(self) -> None:
         # Not the parent's: a bound method in a field would keep the sampler alive.
-        self.extra_options, self.inpaint_options = {}, {}
+        self.extra_options: dict[str, Any] = {}
+        self.inpaint_options: dict[str, Any] = {}
 
     def sampler_function(self, model, x, sigmas, extra_args, callback=None, disable=False, **extra_options) -> Tensor:
         steps = len(sigmas) - 1
