@@ -120,6 +120,7 @@ def check_no_cache(model: ModelPatcher) -> None:
 
 def check_edit(model: ModelPatcher, inversion: ImageInversion, concepts: tuple[Concept, ...]) -> None:
     """Refuses concepts that cannot be applied to this inversion with this model."""
+    check_no_cache(model)
     trajectory, factor, noises = inversion.trajectory, vae_scale_factor(model), ("eps- or v-prediction", "flow prediction")
     channels = model.get_model_object("latent_format").latent_channels
     for made_with, connected in (
