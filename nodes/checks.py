@@ -124,6 +124,7 @@ def check_no_cache(model: ModelPatcher) -> None:
 
 def check_edit(model: ModelPatcher, inversion: ImageInversion, concepts: tuple[Concept, ...]) -> None:
     """Refuses concepts that cannot be applied to this inversion with this model."""
+    check_no_cache(model)
     trajectory, factor = inversion.trajectory, vae_scale_factor(model)
     channels = model.get_model_object("latent_format").latent_channels
     for made_with, connected in (

@@ -4,7 +4,7 @@ from ..ledits.masks import min_max_normalize, resize_bilinear
 from .checks import get_maps, merge_map
 from .comfyui.images.heatmap import apply_colormap, overlay
 from .comfyui.images.panels import contact_sheet, count_columns, fit
-from .comfyui.images.preview import sheet_ui, text_ui
+from .comfyui.images.preview import sheet_ui
 from .comfyui.types import Attention, AttentionSocket
 from .errors import LeditsInputError, require
 
@@ -42,7 +42,7 @@ class HeatmapNode(io.ComfyNode):
             # This node is only for looking: it must not end a run before the image is saved.
             note = f"No heatmap: '{error.name}' {error.problem}"
             sheet = contact_sheet([fit(image[..., :3], MAX_SHEET_SIZE)], [note], 1)
-            return io.NodeOutput(sheet, ui=sheet_ui(cls, sheet) | text_ui(cls, note))
+            return io.NodeOutput(sheet, ui=sheet_ui(cls, sheet, text=note))
         words, maps = prompt.words, prompt.mean()
         columns = count_columns(len(words), *image.shape[1:3])
         background = fit(image[..., :3].to(maps.device), MAX_SHEET_SIZE, len(words))

@@ -13,7 +13,6 @@ def make_guider(
 ) -> MaskedGuider:
     """The guider of an edit, its inputs checked."""
     base = inversion.base.override(negative, positive, cfg)
-    checks.check_no_cache(model)
     checks.check_edit(model, inversion, concepts)
     checks.check_base(base, model)
     return MaskedGuider(model, base, inversion, concepts, record)

@@ -30,10 +30,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scripts.scenes.fetch import cache, fetch
-from scripts.scenes.networks import NETWORKS, TEXT, Denoiser, new_denoiser
 from scripts.scenes.rooms import SIZE
 from scripts.scenes.scenes import Caption, Layers, Scene, Target, random_caption, random_scene
-from scripts.small_model.autoencoder import Autoencoder, stored_state_dict
+from scripts.small_model.autoencoder import Autoencoder
+from scripts.small_model.networks import Denoiser, TransformerDenoiser, UNetDenoiser, export_checkpoint
 
 POOL = 2000
 """Scenes whose pixels are kept for the autoencoder; they are also the first that are encoded."""
@@ -43,12 +43,18 @@ CHUNK, FIRST_CHUNKS, MOST_CHUNKS, STEPS_PER_CHUNK = 500, 6, 32, 300
 CLOSE_UP_STEPS, CLOSE_UP = 3000, 20
 STEPS = 9000
 BATCH = 24
+HIGH_NOISE = 1.8
 EMPTY_CAPTION = 0.1
 ATTENTION_WEIGHT = 0.1
 MOST_ITEMS = 3
 SIDE = SIZE // 8
 SEED = 20250117
 CHECKPOINT = "scenes.safetensors"
+NETWORKS = ("unet", "transformer")
+METADATA = {
+    "trained_by": "scripts/scenes/train.py",
+    "trained_on": "composites of Microsoft's Fluent Emoji in 3D, MIT License, Copyright (c) Microsoft Corporation",
+}
 SAVE_SECONDS, EXPORT_SECONDS = 240, 1800
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -377,21 +383,11 @@ def train_diffusion(
     return training
 
 
-def export_checkpoint(path: Path, mean: dict[str, Tensor], autoencoder: Autoencoder | None) -> None:
-    """A file that ComfyUI's loaders take, in half precision: a checkpoint, or without an autoencoder the network alone."""
-    weights = {f"model.diffusion_model.{key.removeprefix('network.')}": mean[key] for key in mean if key.startswith("network.")}
-    if autoencoder is not None:
-        weights |= {f"first_stage_model.{key}": value for key, value in stored_state_dict(autoencoder).items()}
-        text = {key.removeprefix("text.").removeprefix("text_model."): mean[key] for key in mean if key.startswith("text.")}
-        weights |= {TEXT + key: value for key, value in text.items() if "position_ids" not in key}
-    metadata = {
-        "trained_by": "scripts/scenes/train.py",
-        "trained_on": "composites of Microsoft's Fluent Emoji in 3D, MIT License, Copyright (c) Microsoft Corporation",
-    }
-    partial = path.with_suffix(".partial")
-    save_file({key: value.half().cpu().contiguous() for key, value in weights.items()}, partial, metadata=metadata)
-    partial.rename(path)
-    say(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB")
+def new_denoiser(kind: str, checkpoint: Path) -> Denoiser:
+    """One of NETWORKS to train; the transformer reads the text model of the UNet's checkpoint."""
+    from scripts.small_model.comfyui_node import SCENES_UNET
+
+    return UNetDenoiser(SCENES_UNET, HIGH_NOISE) if kind == "unet" else TransformerDenoiser(checkpoint)
 
 
 def main() -> None:
@@ -420,7 +416,8 @@ def main() -> None:
         output, stem = work / (CHECKPOINT if is_unet else "scenes-transformer.safetensors"), "" if is_unet else "transformer-"
 
         def export(mean: dict[str, Tensor]) -> None:
-            export_checkpoint(output, mean, autoencoder if is_unet else None)
+            export_checkpoint(output, mean, autoencoder if is_unet else None, METADATA)
+            say(f"wrote {output}: {output.stat().st_size / 1e6:.1f} MB")
 
         if arguments.close_up_steps:
             close_ups = train_diffusion(work / f"{stem}close-ups.pt", model, latents, close_up, arguments.close_up_steps, 0, export)

@@ -6,10 +6,10 @@ import comfy.sd
 import pytest
 import torch
 
-from scripts.scenes.networks import NETWORKS, new_denoiser
-from scripts.scenes.train import CHECKPOINT, export_checkpoint
+from scripts.scenes.train import CHECKPOINT, METADATA, NETWORKS, new_denoiser
 from scripts.small_model.autoencoder import Autoencoder
 from scripts.small_model.comfyui_node import SCENES_LATENT_CHANNELS
+from scripts.small_model.networks import export_checkpoint
 
 TEXT = "a red teapot next to a camera on grass"
 
@@ -33,7 +33,7 @@ def trained(tmp_path_factory):
     for kind in NETWORKS:
         denoisers[kind] = randomised(new_denoiser(kind, folder / CHECKPOINT))
         path = folder / (CHECKPOINT if kind == "unet" else "transformer.safetensors")
-        export_checkpoint(path, denoisers[kind].state_dict(), autoencoder if kind == "unet" else None)
+        export_checkpoint(path, denoisers[kind].state_dict(), autoencoder if kind == "unet" else None, METADATA)
     unet, clip, vae = comfy.sd.load_checkpoint_guess_config(str(folder / CHECKPOINT), output_vae=True, output_clip=True)[:3]
     models = {"unet": unet, "transformer": comfy.sd.load_diffusion_model(str(folder / "transformer.safetensors"))}
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}

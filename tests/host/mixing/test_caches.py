@@ -18,7 +18,7 @@ CACHES = {
 
 
 @pytest.mark.parametrize("name", CACHES)
-def test_a_cache_is_refused_by_name(name, model, concept, invert, inversion, edit, unchanged):
+def test_a_cache_is_refused_by_name(name, model, concept, invert, inversion, edit, unchanged, vae):
     cached, refused = CACHES[name](model), rf"input 'model': has '{name}' on it"
     with unchanged(cached):
         with pytest.raises(ValueError, match=r"^LEDITS\+\+ Invert, " + refused):
@@ -27,3 +27,6 @@ def test_a_cache_is_refused_by_name(name, model, concept, invert, inversion, edi
             edit(cached, inversion, concept("a green circle"))
         with pytest.raises(ValueError, match=r"^LEDITS\+\+ Masked Guider, " + refused):
             run("LEDITS_MaskedGuider", model=cached, inversion=inversion)
+        sweep = {"vae": vae, "concepts": concept("a green circle"), "column_values": "3, 5", "row_values": ""}
+        with pytest.raises(ValueError, match=r"^LEDITS\+\+ Sweep, " + refused):
+            run("LEDITS_Sweep", model=cached, inversion=inversion, **sweep)

@@ -1,4 +1,4 @@
-"""The two small networks that are trained on the scenes, out of ComfyUI's own classes and freshly initialised."""
+"""The small networks that are trained here, out of ComfyUI's own classes and freshly initialised, and their files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-TEXT = "cond_stage_model.transformer.text_model."
-"""Where a checkpoint has the text model that both networks read."""
+from scripts.small_model.autoencoder import Autoencoder, stored_state_dict
+
+NETWORK, TEXT, VAE = "model.diffusion_model.", "cond_stage_model.transformer.text_model.", "first_stage_model."
+"""Where a checkpoint has its parts."""
 
 
 class Denoiser(nn.Module):
@@ -47,15 +49,14 @@ class Denoiser(nn.Module):
 class UNetDenoiser(Denoiser):
     """SD 1.5's UNet, which predicts v."""
 
-    high_noise = 1.8  # only at high noise do colour, position and shape come from the words; at lower noise the image shows them
-
-    def __init__(self) -> None:
+    def __init__(self, config: dict[str, Any], high_noise: float) -> None:
+        """The larger `high_noise`, the more noise is trained on. Only there do colour, position and shape come from the words; at lower
+        noise the image shows them."""
         import comfy.ops
         from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
-        from scripts.small_model.comfyui_node import SCENES_UNET
-
-        super().__init__(UNetModel(**SCENES_UNET, operations=comfy.ops.disable_weight_init))
+        super().__init__(UNetModel(**config, operations=comfy.ops.disable_weight_init))
+        self.high_noise = high_noise
         for name, parameter in self.network.named_parameters():
             if name.endswith(("out_layers.3.weight", "out_layers.3.bias", "proj_out.weight", "proj_out.bias")) or name.startswith("out.2."):
                 nn.init.zeros_(parameter)
@@ -136,9 +137,17 @@ class TransformerDenoiser(Denoiser):
         return prediction, layers[len(layers) // 4 : -(len(layers) // 4)]
 
 
-NETWORKS = ("unet", "transformer")
+def export_checkpoint(path: Path, mean: dict[str, Tensor], autoencoder: Autoencoder | None, metadata: dict[str, str]) -> None:
+    """A file that ComfyUI's loaders take, in half precision: a checkpoint, or without an autoencoder the network alone.
 
-
-def new_denoiser(kind: str, checkpoint: Path) -> Denoiser:
-    """One of NETWORKS to train; the transformer reads the text model of the UNet's checkpoint."""
-    return UNetDenoiser() if kind == "unet" else TransformerDenoiser(checkpoint)
+    Args:
+        mean: a denoiser's weights.
+    """
+    weights = {NETWORK + key.removeprefix("network."): mean[key] for key in mean if key.startswith("network.")}
+    if autoencoder is not None:
+        weights |= {VAE + key: value for key, value in stored_state_dict(autoencoder).items()}
+        text = {key.removeprefix("text.").removeprefix("text_model."): mean[key] for key in mean if key.startswith("text.")}
+        weights |= {TEXT + key: value for key, value in text.items() if "position_ids" not in key}
+    partial = path.with_suffix(".partial")
+    save_file({key: value.half().cpu().contiguous() for key, value in weights.items()}, partial, metadata=metadata)
+    partial.rename(path)
