@@ -4,7 +4,7 @@ from comfy_api.latest import io
 from ..ledits.attention import WordMaps
 from ..ledits.prompt import Prompt, word_maps
 from . import checks
-from .comfyui.attention.concept_map import NOTHING_RECORDED
+from .comfyui.attention.recorder import ATTENTION_SKIPPED
 from .comfyui.attention.store import BRANCHES, MAX_BYTES, Run, RunHistory
 from .comfyui.images.preview import text_ui
 from .comfyui.text.words import encode
@@ -76,7 +76,7 @@ def _was_sampled(run: Run, branch: str, encoded: Conditioning) -> bool:
 
 def read_branch(run: Run, prompt: Prompt, branch: str, source: str) -> WordMaps:
     """The maps of a prompt that a sampler read; `source` is the input that errors name where the run recorded nothing."""
-    require(run.maps or run.edits, source, NOTHING_RECORDED)
+    require(run.maps or run.edits, source, f"has no attention maps of this run: {ATTENTION_SKIPPED}")
     entries = [maps for (name, _), maps in run.maps.items() if name == branch]
     if not entries:
         hint = "the sampler did not use it (cfg 1 has no negative prompt)"

@@ -11,11 +11,6 @@ from ....ledits.prompt import Prompt, word_maps
 from ..types import Conds
 from .recorder import Recorder
 
-NOTHING_RECORDED = (
-    "has no attention maps of this run: another node skipped the network's attention layers, or changed their size (a cache, tiles, "
-    "prompt areas, a downscale). Take that node off this model; or make masks without attention, with mask_mode 'noise' or 'none'"
-)
-
 
 def concept_word_maps(recorder: Recorder, name: str, conds: Conds, prompt: Prompt, x: Tensor) -> Tensor:
     """[B, h, w, words] at a state x, [B, C, H, W]; the maps of a concept's entries combined as ComfyUI combines their predictions."""

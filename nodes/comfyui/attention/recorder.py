@@ -22,6 +22,11 @@ from .. import KEY
 from .adapters import AttentionAdapter
 from .rows import CHUNKS, CondKey, Prompts, RecordedCall, track
 
+ATTENTION_SKIPPED = (
+    "another node skipped the network's attention layers, computed them in its own way, or changed their size (a cache, token merging, "
+    "tiles, prompt areas, a downscale). Take that node off this model; or make masks without attention, with mask_mode 'noise' or 'none'"
+)
+
 
 class AttentionNotSeenError(LeditsInputError):
     """A step in which no attention between the image and a prompt's words went by."""
@@ -45,12 +50,8 @@ class Recorder:
 
     def not_seen(self, text: str) -> AttentionNotSeenError:
         others = ", ".join(f"{queries}x{keys}" for queries, keys in sorted(self.unmatched)) or "none"
-        return AttentionNotSeenError(
-            "model",
-            f"is a {self.network} in which no attention between the image and the words of {text!r} was seen (other attention: {others}; "
-            f"ComfyUI {__version__}). Another node computes it in a way of its own, or leaves it out (nunchaku, TeaCache, EasyCache, token "
-            "merging, tiles): take that node off this model, allow other layers in the Attention Store, or use mask_mode 'noise' or 'none'",
-        )
+        found = f"is a {self.network} and has no attention maps of {text!r} (attention of other sizes: {others}; ComfyUI {__version__})"
+        return AttentionNotSeenError("model", f"{found}: {ATTENTION_SKIPPED}")
 
     def apply_model_wrapper(
         self, executor: Any, x: Tensor, t, c_concat=None, c_crossattn=None, control=None, transformer_options: dict = {}, **kwargs: Any

@@ -167,8 +167,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             if number not in self._latest_maps:
                 raise
             self._record.notice = (
-                "Another node (a cache such as EasyCache) left out the network's attention in some steps. Their masks use the attention of "
-                "the step before."
+                "Another node left out the network's attention in some steps. Their masks use the attention of the step before."
             )
         return merge_words(words.mean() if self.settings.average_steps else self._latest_maps[number], concept.words)
 
