@@ -28,6 +28,8 @@ class NoiseKind:
 
     flow: bool = False
     scale: float = 1.0  # s
+    sigma_data: float = 1.0  # the standard deviation that an eps- or v-model expects of images
+    trained_as_flow: bool = False  # Cosmos
 
     def __str__(self) -> str:
         kind = "flow prediction" if self.flow else "eps- or v-prediction"
@@ -38,6 +40,12 @@ class NoiseKind:
 
     def levels(self, sigmas: Tensor) -> list[NoiseLevel]:
         return [self.level(sigma) for sigma in sigmas.double().tolist()]
+
+    def input_scale(self, sigma: float) -> float:
+        """What ComfyUI multiplies latents of this sigma by before the network sees them."""
+        if self.flow:
+            return 1.0
+        return 1 / (1 + sigma) if self.trained_as_flow else 1 / math.hypot(sigma, self.sigma_data)
 
 
 def half_log_snr(level: NoiseLevel) -> float:
@@ -65,20 +73,26 @@ class Solver:
     path_shift: int = 0  # by how many levels the states are less noisy than the network is told
 
     def path(self, kind: NoiseKind, sigmas: Tensor) -> list[NoiseLevel]:
-        """How the states that an inversion passes through are noised, [N + 1] levels for [N + 1] sigmas."""
-        told = kind.levels(sigmas)
-        return [_as_if_at(level, told[min(i + self.path_shift, len(told) - 1)], kind) for i, level in enumerate(told[:-1])] + told[-1:]
+        """How the states that an inversion passes through are noised, [N + 1] levels for [N + 1] sigmas.
+
+        What the network sees of a state has the noise of its own level, at the scale of the level that the network is told.
+        """
+        told = sigmas.double().tolist()
+        states = [told[min(i + self.path_shift, len(told) - 1)] for i in range(len(told) - 1)] + told[-1:]
+        ratios = [kind.input_scale(state) / kind.input_scale(sigma) for state, sigma in zip(states, told, strict=True)]
+        levels = [kind.level(state) for state in states]
+        return [NoiseLevel(level.alpha * ratio, level.sigma * ratio) for level, ratio in zip(levels, ratios, strict=True)]
 
 
 LEDITS_SOLVER = Solver()
 
-
-def _as_if_at(level: NoiseLevel, path: NoiseLevel, kind: NoiseKind) -> NoiseLevel:
-    """The noise of `path` in the latents of a network that is told `level`: ComfyUI divides those of eps- and v-models by alpha."""
-    if kind.flow:
-        return path
-    ratio = math.sqrt((1 + level.sigma**2) / (1 + path.sigma**2))
-    return NoiseLevel(path.alpha * ratio, path.sigma * ratio)
+# The members that a user can choose, by name; the path's shift goes with each.
+SOLVERS = {
+    "LEDITS++": LEDITS_SOLVER,
+    "first order": Solver(order=1),
+    "ODE": Solver(eta=0.0, order=1),
+    "LCM": Solver(eta=math.inf, order=1),
+}
 
 
 def solver_mean(

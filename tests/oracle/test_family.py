@@ -5,13 +5,14 @@ The denoisers are two nonlinear functions, for the source and the target; everyt
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from benchmarks.reference.pipeline import BETAS
 from ledits.inversion import add_noise, invert, replay
-from ledits.solver import NoiseKind, Solver
+from ledits.solver import SOLVERS, NoiseKind, Solver
 
 FLOW, EPS = NoiseKind(True), NoiseKind(False)
 SEED = 4
@@ -147,6 +148,18 @@ def test_turboedit(photo, alphas):
         x = mean(x, target) + states[i + 1] - mean(states[i], source)
     ours = edit(photo, kappas, EPS, solver, source, target)
     assert torch.allclose(ours, x, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", [*SOLVERS.values(), *(replace(solver, path_shift=1) for solver in SOLVERS.values())])
+def test_cosmos_is_the_flow_that_it_was_trained_as(photo, flow_sigmas, solver):
+    """ComfyUI gives Cosmos x0 + sigma noise, of which the network sees 1 / (1 + sigma): a flow at the share sigma / (1 + sigma)."""
+    kappas = flow_sigmas / (1 - flow_sigmas)
+
+    def as_seen(denoiser):
+        return lambda x, i: denoiser(x / (1 + kappas[i]), i)
+
+    ours = edit(photo, kappas, NoiseKind(trained_as_flow=True), solver, as_seen(source), as_seen(target))
+    assert torch.allclose(ours, edit(photo, flow_sigmas, FLOW, solver, source, target), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0, math.inf])
