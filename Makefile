@@ -5,7 +5,7 @@ PYTEST = $(IN_HOST) -m pytest
 IN_TWO = -n 2 --dist loadfile
 SERVERS = tests/server tests/publish tests/browser
 
-.PHONY: demo test test-fast test-browser static train measure exactness quality bench figures tune pictures locale workflows screenshots artwork archive hold hero
+.PHONY: demo test test-fast test-browser static train measure exactness quality solvers bench figures tune pictures locale workflows screenshots artwork archive hold hero
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) scripts/demo.py
@@ -38,6 +38,9 @@ measure: ## score the small model and draw its contact sheets under output/
 
 quality: ## score masks and edits on drawn pictures beside diffusers'; resumes; make quality QUICK=1 for a few of each kind
 	$(IN_HOST) benchmarks/quality/run.py $(if $(QUICK),--quick) $(ARGS)
+
+solvers: ## score each solver's edits in 20, 8 and 4 steps; resumes; writes benchmarks/results/solvers.json and a table
+	$(IN_HOST) benchmarks/solvers.py $(ARGS)
 
 bench:  ## speed and memory beside diffusers' and the bare network calls; resumes; make bench QUICK=1 for less of everything
 	$(IN_HOST) benchmarks/speed/run.py $(if $(QUICK),--quick) $(ARGS)

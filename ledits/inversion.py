@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .solver import NoiseKind, NoiseLevel, solver_mean
+from .solver import LEDITS_SOLVER, NoiseKind, NoiseLevel, Solver, solver_mean
 
 Denoiser = Callable[[Tensor, int], Tensor]  # the denoised prediction at a state and a step; same shape, float32
 StepCallback = Callable[[int, Tensor, Tensor], None]  # called after each step with its number, the prediction and the state
@@ -27,6 +27,7 @@ class Inversion:
     x_T: Tensor  # [B, C, H, W] the state at the first level
     denoised: Tensor  # [N, B, C, H, W] the base prediction D at every level
     noise_maps: Tensor  # [N, B, C, H, W]
+    solver: Solver = LEDITS_SOLVER
 
     @property
     def steps(self) -> int:
@@ -48,7 +49,14 @@ def add_noise(x0: Tensor, levels: list[NoiseLevel], seed: int) -> Tensor:
 
 
 def invert(
-    x0: Tensor, sigmas: Tensor, denoise: Denoiser, *, noise: NoiseKind, seed: int, callback: StepCallback | None = None
+    x0: Tensor,
+    sigmas: Tensor,
+    denoise: Denoiser,
+    *,
+    noise: NoiseKind,
+    seed: int,
+    solver: Solver = LEDITS_SOLVER,
+    callback: StepCallback | None = None,
 ) -> Inversion:
     """Finds the noise maps with which the solver passes through independently noised states of x0, [B, C, H, W] float32.
 
@@ -56,17 +64,17 @@ def invert(
     ends at the image without noise, alpha x0, whatever the last of the sigmas, [N + 1], is.
     """
     levels = noise.levels(sigmas)
-    states = [*add_noise(x0, levels[:-1], seed), levels[-1].alpha * x0]
+    states = [*add_noise(x0, solver.path(noise, sigmas)[:-1], seed), levels[-1].alpha * x0]
     x_T = x = states[0].clone()
     denoised, noise_maps = x0.new_empty((len(levels) - 1, *x0.shape)), x0.new_empty((len(levels) - 1, *x0.shape))
     for i in range(len(levels) - 1):
         denoised[i] = denoise(x, i)
-        mean = solver_mean(x, levels[i], levels[i + 1], denoised[i], _previous(levels, denoised, i))
+        mean = solver_mean(x, levels[i], levels[i + 1], denoised[i], _previous(levels, denoised, i), solver)
         noise_maps[i] = states[i + 1] - mean
         x = mean + noise_maps[i]
         if callback is not None:
             callback(i, denoised[i], x)
-    return Inversion(x0, sigmas.to("cpu", copy=True), noise, x_T, denoised, noise_maps)
+    return Inversion(x0, sigmas.to("cpu", copy=True), noise, x_T, denoised, noise_maps, solver)
 
 
 def trajectory(inversion: Inversion) -> Iterator[Tensor]:
@@ -76,7 +84,7 @@ def trajectory(inversion: Inversion) -> Iterator[Tensor]:
     yield x
     for i in range(inversion.steps):
         previous = _previous(levels, inversion.denoised, i)
-        x = solver_mean(x, levels[i], levels[i + 1], inversion.denoised[i], previous) + inversion.noise_maps[i]
+        x = solver_mean(x, levels[i], levels[i + 1], inversion.denoised[i], previous, inversion.solver) + inversion.noise_maps[i]
         yield x
 
 
@@ -103,7 +111,7 @@ def replay(
             denoised, x = inversion.denoised[i], own
         else:
             denoised = denoise(x, i)
-            x = solver_mean(x, levels[i], levels[i + 1], denoised, previous) + inversion.noise_maps[i]
+            x = solver_mean(x, levels[i], levels[i + 1], denoised, previous, inversion.solver) + inversion.noise_maps[i]
             if denoise_mask is not None:
                 x = torch.lerp(own, x, denoise_mask(min(i + 1, inversion.steps - 1)))
         previous = levels[i], denoised

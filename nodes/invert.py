@@ -1,13 +1,16 @@
 import weakref
+from dataclasses import replace
 
 from comfy_api.latest import io
 
+from ..ledits.solver import SOLVERS
 from . import checks
 from .comfyui.sampling.guider import MaskedGuider
 from .comfyui.sampling.sample import sample
 from .comfyui.sampling.samplers import InversionSampler
 from .comfyui.storage.fingerprint import fingerprint
 from .comfyui.types import Base, ImageInversion, InversionSocket, copy_latent
+from .errors import require
 from .inputs import cfg_input, seed_input
 
 
@@ -29,19 +32,52 @@ class InvertNode(io.ComfyNode):
                 io.Conditioning.Input("positive", optional=True, tooltip="Describes the photo; for checkpoints that lose its subject."),
                 cfg_input(1.0, "Strength of 'positive', 1 to 3.5. 1 is fastest."),
                 seed_input("The noise: each seed varies an edit, none the photo. Keep it fixed, or every run inverts again."),
+                io.Combo.Input(
+                    "solver",
+                    options=list(SOLVERS),
+                    default="LEDITS++",
+                    optional=True,
+                    advanced=True,
+                    tooltip="How edits follow the photo. LEDITS++: for most. first order: for 8 steps or fewer. ODE: keeps more structure; adds "
+                    "and recolours better, removes worse. LCM: for LCM checkpoints.",
+                ),
+                io.Int.Input(
+                    "path_shift",
+                    default=0,
+                    min=0,
+                    max=4,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Levels by which the photo has less noise than the network is told. 1 for stronger edits by Turbo checkpoints in few "
+                    "steps; else 0.",
+                ),
             ],
             outputs=[InversionSocket.Output(display_name="inversion", tooltip="The photo with its noise, for any number of edits.")],
         )
 
     @classmethod
-    def execute(cls, model, latent, sigmas, negative, positive=None, cfg: float = 1.0, seed: int = 0) -> io.NodeOutput:
+    def execute(
+        cls,
+        model,
+        latent,
+        sigmas,
+        negative,
+        positive=None,
+        cfg: float = 1.0,
+        seed: int = 0,
+        solver: str = "LEDITS++",
+        path_shift: int = 0,
+    ) -> io.NodeOutput:
         noise = checks.get_noise_kind(model)
         checks.check_no_cache(model)
         checks.check_latent("latent", latent, model)
         checks.check_sigmas(sigmas, noise)
         base = Base(negative, positive, cfg)
         checks.check_base(base, model)
+        steps = len(sigmas) - 1
+        problem = f"is {path_shift}, but 'sigmas' has {steps} steps: take less, so that the first of them begins with noise, or more steps"
+        require(path_shift < steps, "path_shift", problem)
 
-        sampler = InversionSampler(noise, seed)
+        sampler = InversionSampler(noise, seed, replace(SOLVERS[solver], path_shift=path_shift))
         sample(MaskedGuider(model, base), sampler, latent, sigmas, seed)
         return io.NodeOutput(ImageInversion(sampler.result, copy_latent(latent), base, seed, fingerprint(model), weakref.ref(model)))

@@ -68,7 +68,7 @@ def _watched() -> Iterator[list[dict[str, Tensor]]]:
 
 
 def _edit_node(edit: Edit, setting: Setting, concepts: tuple) -> Tensor:
-    inversion = _inversion(edit, setting.steps, setting.skip)
+    inversion = _inversion(edit, setting.steps, setting.skip, setting.solver, setting.path_shift)
     model = _attentive(setting.resolution, setting.average_steps)
     inputs = {"concepts": concepts} if concepts else {}
     return in_comfy.run("LEDITS_Edit", model=model, inversion=inversion, **inputs)[0]["samples"]
@@ -124,10 +124,11 @@ def _probed(edit: Edit, text: str, resolution: int, noise_level: float) -> Any:
 
 
 @functools.lru_cache(maxsize=32)
-def _inversion(edit: Edit, steps: int, skip: float) -> Any:
+def _inversion(edit: Edit, steps: int, skip: float, solver: str, path_shift: int) -> Any:
     model = loaded()[0]
     sigmas = in_comfy.run("LEDITS_Schedule", model=model, steps=steps, skip=skip)[0]
-    return in_comfy.run("LEDITS_Invert", model=model, latent=latent_of(edit), sigmas=sigmas, negative=encoded(""), seed=SEED)[0]
+    inputs = {"latent": latent_of(edit), "sigmas": sigmas, "negative": encoded(""), "seed": SEED}
+    return in_comfy.run("LEDITS_Invert", model=model, **inputs, solver=solver, path_shift=path_shift)[0]
 
 
 @functools.cache

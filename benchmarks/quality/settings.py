@@ -34,6 +34,7 @@ class Setting:
         look: how much noise the photo gets for one look at where its objects are, before the edit: an object is changed there, one that is
             added keeps off the others. 0: no such look, only each step's at each concept's own words, which is all that diffusers has.
         strength: share of the noise that img2img begins with.
+        solver, path_shift: how ours inverts.
     """
 
     steps: int = 20
@@ -49,6 +50,8 @@ class Setting:
     average_steps: bool = False
     look: float = 0.0
     strength: float = 0.8
+    solver: str = "LEDITS++"
+    path_shift: int = 0
 
     @property
     def active_steps(self) -> range:

@@ -38,9 +38,10 @@ _DIFFUSERS = (
 )
 _GUIDANCE = ("steps", "skip", "scale", "remove_scale", "warmup", "cooldown")
 _MASKS = ("mask_mode", "area")
+_SOLVER = ("solver", "path_shift")
 USED = {
-    OURS: (*_GUIDANCE, *_MASKS, "named_words", "resolution", "average_steps", "look"),
-    TRUE_MASK: _GUIDANCE,
+    OURS: (*_GUIDANCE, *_SOLVER, *_MASKS, "named_words", "resolution", "average_steps", "look"),
+    TRUE_MASK: (*_GUIDANCE, *_SOLVER),
     SHIPPED: (*_GUIDANCE, *_MASKS),
     REPAIRED: (*_GUIDANCE, *_MASKS),
     IMG2IMG: ("steps", "strength"),

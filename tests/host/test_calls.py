@@ -144,3 +144,15 @@ def test_the_first_edited_step_starts_from_the_inversions_own_state(model, laten
     with torch.inference_mode():
         guider.sample(torch.zeros_like(latent["samples"]), latent["samples"], once, inversion.trajectory.sigmas, disable_pbar=True)
     assert torch.equal(predicted[0], inversion.trajectory.denoised[first])
+
+
+def test_a_first_edit_in_four_steps_takes_nine_calls(calls, latent, clip, encode, concept):
+    """As for a Turbo checkpoint: four inverted steps, one look at the photo, four edited steps of source and target in one call."""
+    model, sizes = calls
+    sigmas = run("LEDITS_Schedule", model=model, steps=4, skip=0.2)[0]
+    base, text = encode("a red circle and a blue square"), "a green circle and a blue square"
+    inputs = {"model": model, "latent": latent, "sigmas": sigmas, "negative": base}
+    inversion = run("LEDITS_Invert", **inputs, solver="first order", path_shift=1)[0]
+    attention = run("LEDITS_ProbeAttention", model=model, latent=latent, clip=clip, text="a red circle")[0]
+    run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept(text, scale=1.5, warmup=0, attention=attention))
+    assert sizes == [1] * 4 + [1] + [2] * 4

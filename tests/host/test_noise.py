@@ -54,6 +54,13 @@ def test_every_kind_mixes_as_comfyui_does(noise, name, share):
     assert torch.allclose(sampling.calculate_denoised(sigma, answer(x, sigma), x), X0, rtol=1e-4, atol=1e-5 * (1 + x.abs().max()))
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_the_network_sees_latents_at_comfyuis_scale(noise, name):
+    of, sampling = model(name, **KINDS[name][0])
+    for sigma in sampling.sigmas[[20, 500, 990]]:
+        assert torch.allclose(noise.noise_kind(of).input_scale(sigma.item()) * X0, sampling.calculate_input(sigma, X0), rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["IMG_TO_IMG_FLOW", "V_PREDICTION_DDPM"])
 def test_other_kinds_are_unknown(noise, name):
     if name not in ModelType.__members__:

@@ -6,7 +6,7 @@ import pytest
 
 CONTRACT = {
     "LEDITS_Schedule": (["model", "steps", "skip"], ["SIGMAS"]),
-    "LEDITS_Invert": (["model", "latent", "sigmas", "negative", "positive", "cfg", "seed"], ["LEDITS_INVERSION"]),
+    "LEDITS_Invert": (["model", "latent", "sigmas", "negative", "positive", "cfg", "seed", "solver", "path_shift"], ["LEDITS_INVERSION"]),
     "LEDITS_Concept": (
         ["clip", "text", "direction", "scale", "threshold", "mask_mode", "warmup", "cooldown", "words", "mask", "attention", "concepts"],
         ["LEDITS_CONCEPTS"],
@@ -28,7 +28,7 @@ CONTRACT = {
 }
 DEFAULTS = {
     "LEDITS_Schedule": {"steps": 50, "skip": 0.15},
-    "LEDITS_Invert": {"cfg": 1.0, "seed": 0},
+    "LEDITS_Invert": {"cfg": 1.0, "seed": 0, "solver": "LEDITS++", "path_shift": 0},
     "LEDITS_Concept": {
         "direction": "add",
         "scale": 7.0,

@@ -25,7 +25,8 @@ def module(name):
 
 files, inversion_file = module("nodes.comfyui.storage.files"), module("nodes.comfyui.storage.inversion_file")
 tensor_tree, types, method = module("nodes.comfyui.storage.tensor_tree"), module("nodes.comfyui.types"), module("ledits.inversion")
-NoiseKind = module("ledits.solver").NoiseKind
+solvers = module("ledits.solver")
+NoiseKind, LEDITS_SOLVER, SOLVERS = solvers.NoiseKind, solvers.LEDITS_SOLVER, solvers.SOLVERS
 InversionFileError, SUFFIX, names, state = files.InversionFileError, files.SUFFIX, files.names, files.state
 MAX_HEADER, checksum, load, save = inversion_file.MAX_HEADER, inversion_file.checksum, inversion_file.load, inversion_file.save
 VERSION_KEY, CONTENT_KEY, CHECKSUM_KEY = inversion_file.VERSION_KEY, inversion_file.CONTENT_KEY, inversion_file.CHECKSUM_KEY
@@ -206,6 +207,46 @@ def test_what_the_first_release_would_misread_is_of_another_version(tmp_path, ch
     assert same(load(tmp_path, NAME), inversion)
 
 
+@pytest.mark.parametrize("path_shift", [0, 1])
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_file_has_its_solver(tmp_path, name, path_shift):
+    solver = dataclasses.replace(SOLVERS[name], path_shift=path_shift)
+    inversion = make(steps=4, trajectory={"solver": solver})
+    version = parts_of(to_bytes(inversion, tmp_path))[0]["__metadata__"][VERSION_KEY]
+    assert version == ("1" if solver == LEDITS_SOLVER else "3"), "the first release reads what it can replay"
+    loaded = load(tmp_path, NAME)
+    assert same(loaded, inversion)
+    assert torch.equal(method.replay(loaded.trajectory, denoise), method.replay(inversion.trajectory, denoise))
+
+
+def test_a_frame_comes_back_beside_a_solver(tmp_path):
+    inversion = with_frame(make(flow=True, trajectory={"solver": SOLVERS["ODE"], "noise": NoiseKind(flow=True, scale=8.0)}))
+    save(inversion, tmp_path, NAME)
+    assert same(load(tmp_path, NAME), inversion)
+
+
+ODE = {"eta": 0.0, "order": 1, "path_shift": 0}
+
+
+@pytest.mark.parametrize(
+    ("version", "solver", "word"),
+    [
+        ("1", ODE, "format 1 has a solver"),
+        ("2", ODE, "format 2 has a solver"),
+        ("3", None, "format 3 has no solver"),
+        *(("3", ODE | {"eta": eta}, "solver is not valid") for eta in (-0.5, "1", 1, True, math.nan)),
+        *(("3", ODE | {"order": order}, "solver is not valid") for order in (0, 3, 1.0, True)),
+        *(("3", ODE | {"path_shift": shift}, "solver is not valid") for shift in (-1, 0.5, None, False)),
+        ("3", ODE | {"name": "ODE"}, "damaged"),
+        ("3", [0.0, 1, 0], "damaged"),
+    ],
+)
+def test_a_solver_that_would_replay_another_image_is_refused(tmp_path, opened, version, solver, word):
+    content, tensors = opened
+    changed = content if solver is None else content | {"solver": solver}
+    assert_refused(tmp_path, signed(changed, tensors, version), word)
+
+
 def test_every_kind_of_tensor_comes_back(tmp_path):
     kinds = [torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool]
     values = {str(kind): torch.tensor([[0, 1, 1]]).to(kind) for kind in kinds}
@@ -342,7 +383,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
 
 def test_other_formats(tmp_path, opened):
     content, tensors = opened
-    assert_refused(tmp_path, signed(content, tensors, version="3"), "update the pack")
+    assert_refused(tmp_path, signed(content, tensors, version="4"), "update the pack")
     assert_refused(tmp_path, safetensors.torch.save({"weight": torch.ones(3)}), "not an inversion")
     assert_refused(tmp_path, safetensors.torch.save({"weight": torch.ones(3)}, {"format": "pt"}), "not an inversion")
     assert_refused(tmp_path, b"\x80\x04\x95" + b"pickle" * 30, "damaged")

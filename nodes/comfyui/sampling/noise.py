@@ -16,7 +16,9 @@ def noise_kind(model: ModelPatcher) -> NoiseKind | None:
         return None
     if isinstance(sampling, CONST):
         return NoiseKind(flow=True, scale=getattr(sampling, "noise_scale", 1.0))
-    return NoiseKind() if isinstance(sampling, EPS | COSMOS_RFLOW) else None
+    if isinstance(sampling, COSMOS_RFLOW):
+        return NoiseKind(trained_as_flow=True)
+    return NoiseKind(sigma_data=sampling.sigma_data) if isinstance(sampling, EPS) else None
 
 
 def schedule(model: ModelPatcher, steps: int, skip: float) -> Tensor:

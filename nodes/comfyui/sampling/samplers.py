@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ....ledits.inversion import Denoiser, Inversion, StepCallback, add_noise, invert, replay
-from ....ledits.solver import NoiseKind
+from ....ledits.solver import NoiseKind, Solver
 from ...errors import PACK, LeditsInputError, named, require
 from ..types import ImageInversion
 from .frames import drop_frame
@@ -69,12 +69,12 @@ class InversionSampler(_Sampler):
 
     result: Inversion
 
-    def __init__(self, noise: NoiseKind, seed: int):
+    def __init__(self, noise: NoiseKind, seed: int, solver: Solver):
         super().__init__()
-        self._noise, self._seed = noise, seed
+        self._invert = partial(invert, noise=noise, seed=seed, solver=solver)
 
     def run(self, job: Job) -> Tensor:
-        result = invert(job.latent, job.sigmas, job.denoise, noise=self._noise, seed=self._seed, callback=job.callback)
+        result = self._invert(job.latent, job.sigmas, job.denoise, callback=job.callback)
         finite = torch.isfinite(result.denoised).flatten(1).all(1)
         if not finite.all():
             raise _not_finite(f"at step {int((~finite).nonzero()[0])}", "take out the node that breaks it")

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import secrets
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,14 +19,14 @@ from torch import Tensor
 
 from ....ledits.inversion import Inversion
 from ....ledits.schedule import check_falling
-from ....ledits.solver import NoiseKind
+from ....ledits.solver import LEDITS_SOLVER, NoiseKind, Solver
 from ..types import Base, ImageInversion, NetworkFingerprint
 from .files import InversionFileError, delete_leftovers, open_inside
 from .tensor_tree import DTYPES, UnstorableError, decode, encode
 
-# Version 1 knows latents without a frame and noise that is not scaled. A file that needs no more is written as one, so that LEDITS++
-# 0.1.0 reads it.
-VERSIONS = ("1", "2")
+# Version 1 knows latents without a frame and noise that is not scaled, versions before 3 only the solver of LEDITS++. A file that needs
+# no more is written as the older version, so that LEDITS++ 0.1.0 reads it.
+VERSIONS = ("1", "2", "3")
 VERSION_KEY, CONTENT_KEY, CHECKSUM_KEY = "ledits_inversion", "ledits_content", "ledits_checksum"
 
 # The trajectory's tensors: name in the file, name in memory.
@@ -47,7 +47,7 @@ def save(inversion: ImageInversion, folder: Path, name: str) -> None:
     UnstorableError where the inversion has something that a file cannot hold, OSError where the disk does not take it.
     """
     extra: dict[str, Tensor] = {}
-    noise = inversion.trajectory.noise
+    noise, solver = inversion.trajectory.noise, inversion.trajectory.solver
     content = {
         "flow": noise.flow,
         "seed": inversion.seed,
@@ -60,9 +60,11 @@ def save(inversion: ImageInversion, folder: Path, name: str) -> None:
     tensors = {key: getattr(inversion.trajectory, part) for key, part in TRAJECTORY.items()} | extra
     # Copies: safetensors refuses tensors that share memory.
     tensors = {key: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for key, value in tensors.items()}
-    version = VERSIONS[noise.scale != 1 or inversion.latent["samples"].ndim != 4]
+    version = "3" if solver != LEDITS_SOLVER else "2" if noise.scale != 1 or inversion.latent["samples"].ndim != 4 else "1"
     if version != "1":
         content["noise_scale"] = noise.scale
+    if version == "3":
+        content["solver"] = asdict(solver) | {"eta": solver.eta if math.isfinite(solver.eta) else None}
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
     # Leave room for the tensor table.
     if len(tensors) > MAX_TENSORS or len(json.dumps(text)) > MAX_HEADER - 256 * (len(tensors) + 1):
@@ -116,14 +118,17 @@ def _read(file: BinaryIO) -> ImageInversion:
         raise InversionFileError("is not an inversion: choose one that LEDITS++ Save Inversion wrote")
     if version not in VERSIONS:
         raise InversionFileError(
-            f"is of format {str(version)[:20]!r}, but this LEDITS++ reads formats {' and '.join(VERSIONS)}: update the pack, or invert again "
+            f"is of format {str(version)[:20]!r}, but this LEDITS++ reads formats {', '.join(VERSIONS)}: update the pack, or invert again "
             "and save that"
         )
     file.seek(0)
     tensors = safetensors.torch.load(file.read(size))
     _check(all(tensor.dtype in DTYPES for tensor in tensors.values()), "it holds a tensor of a dtype that is never stored")
     _check(checksum(metadata[CONTENT_KEY], tensors) == metadata[CHECKSUM_KEY], "its checksum does not match")
-    return _build(json.loads(metadata[CONTENT_KEY]), tensors)
+    content = json.loads(metadata[CONTENT_KEY])
+    # Another version would read the file without its solver, or with one that it does not have, and replay another image.
+    _check(("solver" in content) == (version == "3"), f"a file of format {version} has {'a' if 'solver' in content else 'no'} solver")
+    return _build(content, tensors)
 
 
 def checksum(content: str, tensors: dict[str, Tensor]) -> str:
@@ -143,7 +148,10 @@ def _build(content: dict[str, Any], tensors: dict[str, Tensor]) -> ImageInversio
     _check(type(flow) is bool and type(seed) is int and 0 <= seed < 1 << 64, "its flow or its seed is not valid")
     _check(type(cfg) in (int, float) and 0 <= cfg < math.inf, "its cfg is not valid")
     _check(type(scale) is float and 0 < scale < math.inf, "its noise scale is not valid")
-    trajectory = _build_trajectory({part: tensors.pop(key) for key, part in TRAJECTORY.items()}, NoiseKind(flow, scale))
+    parts = {part: tensors.pop(key) for key, part in TRAJECTORY.items()}
+    trajectory = _build_trajectory(
+        parts, NoiseKind(flow, scale), _build_solver(content["solver"]) if "solver" in content else LEDITS_SOLVER
+    )
     used: set[str] = set()
     latent, negative, positive = (decode(content[key], tensors, used) for key in ("latent", "negative", "positive"))
     samples = latent["samples"] if isinstance(latent, dict) else latent
@@ -169,8 +177,17 @@ def _build(content: dict[str, Any], tensors: dict[str, Tensor]) -> ImageInversio
     return ImageInversion(trajectory, latent, Base(negative, positive, float(cfg)), seed, network)
 
 
-def _build_trajectory(parts: dict[str, Tensor], noise: NoiseKind) -> Inversion:
-    trajectory = Inversion(noise=noise, **parts)
+def _build_solver(values: dict[str, Any]) -> Solver:
+    solver = Solver(**values)
+    fits = type(solver.order) is int and 1 <= solver.order <= 2 and type(solver.path_shift) is int and solver.path_shift >= 0
+    if solver.eta is None:
+        solver = replace(solver, eta=math.inf)
+    _check(fits and type(solver.eta) is float and solver.eta >= 0, "its solver is not valid")
+    return solver
+
+
+def _build_trajectory(parts: dict[str, Tensor], noise: NoiseKind, solver: Solver) -> Inversion:
+    trajectory = Inversion(noise=noise, solver=solver, **parts)
     images, sigmas = trajectory.x0.shape, trajectory.sigmas
     _check(all(tensor.dtype == torch.float32 for name, tensor in parts.items() if name != "sigmas"), "a part of it is not float32")
     _check(len(images) == 4 and 0 not in images, f"its images have the shape {list(images)} instead of [batch, channels, height, width]")
