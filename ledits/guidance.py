@@ -1,7 +1,7 @@
 """Semantic guidance: what each concept adds to the base prediction (LEDITS++, section 3.2)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -19,7 +19,7 @@ class EditSettings:
 
     add: bool = True  # otherwise it is removed
     scale: float = 7.0  # s
-    threshold: float = 0.9  # lambda, about one minus the share of the image to change
+    threshold: float = 0.9  # lambda, about one minus the share of the image to change; 0: found in the maps themselves
     mask_mode: MaskMode = "intersect"
     warmup: int = 2  # first step that it acts in, counted from 0
     cooldown: int = 0  # first step that it no longer acts in; 0: it acts to the end
@@ -64,6 +64,16 @@ def guidance_mask(guidance: Tensor, settings: EditSettings, word_map: Tensor | N
         height, width = guidance.shape[-2:]
         mask = mask * attention_mask(word_map, settings.threshold, height, width, smoothing)
     return mask
+
+
+def found_threshold(
+    guidance: Tensor, settings: EditSettings, word_map: Tensor | None, smoothing: float = OFFICIAL_SMOOTHING
+) -> Tensor | None:
+    """The quantile at which M1, or else M2, is cut, [B], where the threshold of 0 leaves it to the maps; arguments as for `guidance_mask`."""
+    if settings.threshold or settings.mask_mode == "none":
+        return None
+    single = replace(settings, mask_mode="attention" if settings.needs_attention else "noise")
+    return 1 - guidance_mask(guidance, single, word_map, smoothing).mean((1, 2, 3))
 
 
 def apply_guidance(base: Tensor, guidances: Iterable[Tensor], masks: Iterable[Tensor]) -> Tensor:

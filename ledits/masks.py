@@ -45,6 +45,33 @@ def above_quantile(maps: Tensor, quantile: float) -> Tensor:
     return (maps >= cut[..., None, None]).float()
 
 
+def above_otsu(maps: Tensor) -> Tensor:
+    """[map >= theta] as 0 or 1, [..., h, w] float32; theta parts each map into the two classes that differ most (Otsu, 1979).
+
+    That is where the variance between the classes, S_k^2 / (k (n - k)), is largest; S_k is the sum of the k lowest of the n values, less
+    k times their mean. All of a flat map passes.
+    """
+    values = maps.float().flatten(-2).sort(-1).values
+    n = values.shape[-1]
+    sums = (values - values.mean(-1, keepdim=True)).cumsum(-1)[..., :-1]
+    k = torch.arange(1, n, device=maps.device)
+    # Equal values are on one side. The first entry is no cut at all.
+    variance = (sums.square() / (k * (n - k))).masked_fill(values[..., 1:] == values[..., :-1], 0)
+    cut = values.gather(-1, F.pad(variance, (1, 0)).argmax(-1, keepdim=True))
+    return (maps >= cut[..., None]).float()
+
+
+def above_threshold(maps: Tensor, threshold: float) -> Tensor:
+    """[map >= theta] as 0 or 1; theta is the quantile `threshold` of each map, and for a threshold of 0 found by Otsu's method."""
+    return above_quantile(maps, threshold) if threshold else above_otsu(maps)
+
+
+def dilate(masks: Tensor, width: int) -> Tensor:
+    """Masks [..., H, W] of three or four dimensions, grown by `width` pixels on each side."""
+    rows = F.max_pool2d(masks, (1, 2 * width + 1), 1, (0, width))
+    return F.max_pool2d(rows, (2 * width + 1, 1), 1, (width, 0))
+
+
 def resize_nearest(masks: Tensor, height: int, width: int) -> Tensor:
     """[B, h, w] to [B, height, width] by nearest neighbours."""
     return F.interpolate(masks[:, None].float(), size=(height, width), mode="nearest")[:, 0]
@@ -64,13 +91,13 @@ def min_max_normalize(maps: Tensor) -> Tensor:
 def noise_mask(guidance: Tensor, threshold: float) -> Tensor:
     """M2: where the concept's guidance G, [B, C, H, W], is strong; [B, 1, H, W] of 0 and 1.
 
-    S = sum over channels of |G|, M2 = [S >= quantile(S, threshold)]. Pixels without guidance never pass, so that the result
+    S = sum over channels of |G|, M2 = [S >= theta], theta as in `above_threshold`. Pixels without guidance never pass, so that the result
     stays inside a user's mask that is smaller than 1 - threshold (the official code lets everything pass there).
     """
     strength = guidance.float().abs().sum(1, keepdim=True)
-    return above_quantile(strength, threshold) * (strength > 0)
+    return above_threshold(strength, threshold) * (strength > 0)
 
 
 def attention_mask(word_map: Tensor, threshold: float, height: int, width: int, smoothing: float = OFFICIAL_SMOOTHING) -> Tensor:
     """M1: where the attention of the concept's words, [B, h, w], is strong; [B, 1, height, width] of 0 and 1."""
-    return resize_nearest(above_quantile(smooth(word_map.float(), smoothing), threshold), height, width)[:, None]
+    return resize_nearest(above_threshold(smooth(word_map.float(), smoothing), threshold), height, width)[:, None]

@@ -10,7 +10,7 @@ from ..ledits.attention import WordMaps
 from ..ledits.prompt import Prompt, find_words, merge_words
 from ..ledits.schedule import check_falling
 from ..ledits.solver import NoiseKind
-from .comfyui.attention.adapters import KNOWN_NETWORKS, adapter_for, encoding_width, make_adapter
+from .comfyui.attention.adapters import KNOWN_NETWORKS, adapter_for, encoding_width, make_adapter, make_place_adapters
 from .comfyui.attention.store import store_settings
 from .comfyui.sampling.noise import noise_kind, vae_scale_factor
 from .comfyui.storage.fingerprint import family
@@ -85,18 +85,18 @@ def check_base(base: Base, model: ModelPatcher) -> None:
     require(base.positive is not None or base.cfg == 1, "cfg", problem)
 
 
-def read_prompt(clip: Any, text: str, remedy: str, needs_words: bool = True) -> Prompt:
-    """A text's words and tokens. Refuses embeddings that ComfyUI would drop, a text without words, which may be more than empty ("()"),
-    and, with `needs_words`, a text encoder whose words cannot be found.
+def read_prompt(clip: Any, text: str, remedy: str, needs_words: bool = True, name: str = "text") -> Prompt:
+    """The words and tokens of a text at an input. Refuses embeddings that ComfyUI would drop, a text without words, which may be more than
+    empty ("()"), and, with `needs_words`, a text encoder whose words cannot be found.
     """
-    for name in missing_embeddings(clip, text):
-        problem = f"names the embedding {name!r}, which is not in ComfyUI's models/embeddings: put it there, or correct the name"
-        raise LeditsInputError("text", problem)
+    for embedding in missing_embeddings(clip, text):
+        problem = f"names the embedding {embedding!r}, which is not in ComfyUI's models/embeddings: put it there, or correct the name"
+        raise LeditsInputError(name, problem)
     prompt = words_of(clip, text)
-    require(prompt.length or not needs_words, "text", f"was encoded by {NO_WORDS}: use another model")
+    require(prompt.length or not needs_words, name, f"was encoded by {NO_WORDS}: use another model")
     is_unknown = prompt.length and any(letter.isalnum() for letter in text) and not prompt.words
-    require(not is_unknown, "text", f"is {text!r}, of which the text encoder knows no word: write it in another language, such as English")
-    require(prompt.words if prompt.length else text.strip(), "text", f"is {text!r}, which has no words: {remedy}")
+    require(not is_unknown, name, f"is {text!r}, of which the text encoder knows no word: write it in another language, such as English")
+    require(prompt.words if prompt.length else text.strip(), name, f"is {text!r}, which has no words: {remedy}")
     return prompt
 
 
@@ -137,9 +137,16 @@ def check_edit(model: ModelPatcher, inversion: ImageInversion, concepts: tuple[C
     for number, concept in enumerate(concepts, 1):
         subject = f"concept {number} ({concept.text!r})"
         check_conditioning("concepts", concept.conditioning, model, f"{subject} ")
-        if concept.records_attention:
+        size = trajectory.x0.shape[-2], trajectory.x0.shape[-1]
+        if concept.where is not None:
+            check_conditioning("concepts", concept.where.conditioning, model, f"'where' of {subject} ")
+            consequence = f"{subject} cannot use 'where': clear it, and paint a 'mask' or choose mask_mode 'noise' or 'none'"
+            check_attention(model, consequence)
+            with named("LEDITS++ Attention Store"):
+                make_place_adapters(model.get_model_object("diffusion_model"), store_settings(model), *size)
+        elif concept.records_attention:
             consequence = f"{subject} cannot use mask_mode {concept.settings.mask_mode!r}: choose 'noise' or 'none'"
-            check_attention(model, consequence, *trajectory.x0.shape[-2:])
+            check_attention(model, consequence, *size)
             require(concept.prompt.length, "concepts", f"{subject} was encoded by {NO_WORDS}: choose mask_mode 'noise' or 'none'")
         _check_source_attention(subject, concept.source_attention, trajectory.x0, factor)
         _check_mask(subject, concept.mask, trajectory.x0, factor)

@@ -7,7 +7,7 @@ from ..ledits.guidance import MASK_MODES, EditSettings
 from . import checks
 from .comfyui.images.preview import text_ui
 from .comfyui.text.words import encode
-from .comfyui.types import Attention, AttentionSocket, Concept, ConceptsSocket
+from .comfyui.types import Attention, AttentionSocket, Concept, ConceptsSocket, Where
 from .errors import require
 
 NOTHING_PAINTED = (
@@ -39,7 +39,12 @@ class ConceptNode(io.ComfyNode):
                     "scale", default=7.0, min=0.0, max=50.0, step=0.5, tooltip="Strength. No change: 10 to 12. Artefacts: 3 to 5. 0: off."
                 ),
                 io.Float.Input(
-                    "threshold", default=0.9, min=0.0, max=1.0, step=0.01, tooltip="Share of image to keep: 0.95 small things, 0.5 a style."
+                    "threshold",
+                    default=0.9,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Share of image to keep: 0.95 small things, 0.5 a style. 0: found in the map itself.",
                 ),
                 io.Combo.Input(
                     "mask_mode",
@@ -54,7 +59,7 @@ class ConceptNode(io.ComfyNode):
                     "words",
                     default="",
                     optional=True,
-                    tooltip="Only these words decide where; '-red': all but red. Empty: all. With 'attention': its words.",
+                    tooltip="Only these words decide where; '-red': all but red. Empty: all. With 'where' or 'attention': of its words.",
                 ),
                 io.Mask.Input("mask", optional=True, tooltip="Where it may change; grey weakens the change. Of the photo, in any size."),
                 AttentionSocket.Input(
@@ -64,6 +69,13 @@ class ConceptNode(io.ComfyNode):
                     "the new one appears in its mask, which stays fixed. Unconnected: this text's attention in each step.",
                 ),
                 ConceptsSocket.Input("concepts", optional=True, tooltip="The previous Concept; all concepts of a chain act together."),
+                io.String.Input(
+                    "where",
+                    default="",
+                    optional=True,
+                    tooltip="The thing in the photo that is to change: 'red circle'. Edit finds it once, and its mask stays fixed. "
+                    "Empty: the attention of 'text' in each step.",
+                ),
             ],
             outputs=[ConceptsSocket.Output(display_name="concepts", tooltip="This concept after those it is chained to.")],
             hidden=[io.Hidden.unique_id],
@@ -71,16 +83,51 @@ class ConceptNode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, clip, text: str, direction: str, words: str = "", mask=None, attention: Attention | None = None, concepts=(), **settings: Any
+        cls,
+        clip,
+        text: str,
+        direction: str,
+        words: str = "",
+        mask=None,
+        attention: Attention | None = None,
+        concepts=(),
+        where: str = "",
+        **settings: Any,
     ) -> io.NodeOutput:
         acting = EditSettings(direction == "add", **settings)
         problem = f"is {acting.cooldown}, but the concept only begins at warmup {acting.warmup}: raise it, or set 0 for no end"
         require(not acting.cooldown or acting.cooldown > acting.warmup, "cooldown", problem)
         prompt = checks.read_prompt(clip, text, "write what to add or remove, or take this node out of the chain", needs_words=False)
-        indices = checks.select_words(prompt.words if attention is None else _only_text(attention).words, words)
+        problem = _unused_where(where, acting.mask_mode)
+        require(not problem, "where", problem)
+        problem = f"is {where!r}, but 'attention' says where already: clear this text, or disconnect 'attention'"
+        require(not where.strip() or attention is None, "where", problem)
+        thing = _read_where(clip, where) if where.strip() else None
+        found = prompt if thing is None else thing.prompt
+        indices = checks.select_words(found.words if attention is None else _only_text(attention).words, words)
         mask = None if mask is None else mask.clone()
         ui = text_ui(cls, NOTHING_PAINTED) if mask is not None and not mask.any() else None
-        return io.NodeOutput((*concepts, Concept(acting, prompt, indices, encode(clip, text), mask, attention)), ui=ui)
+        concept = Concept(acting, prompt, indices, encode(clip, text), mask, attention, where=thing)
+        return io.NodeOutput((*concepts, concept), ui=ui)
+
+    @classmethod
+    def validate_inputs(cls, mask_mode: str | None = None, where: str | None = None) -> bool | str:
+        # ComfyUI leaves the checks of what is named here to this function.
+        if mask_mode not in (None, *MASK_MODES):
+            return f"'mask_mode' is {mask_mode!r}, but must be one of {', '.join(MASK_MODES)}"
+        problem = _unused_where(where or "", mask_mode)
+        return f"'where' {problem}" if problem else True
+
+
+def _unused_where(where: str, mask_mode: str | None) -> str:
+    """What is wrong with a text in 'where' beside this mask mode."""
+    if not where.strip() or mask_mode not in ("noise", "none"):
+        return ""
+    return f"is {where!r}, which mask_mode {mask_mode!r} does not use: choose 'attention' or 'intersect', or clear this text"
+
+
+def _read_where(clip: Any, where: str) -> Where:
+    return Where(checks.read_prompt(clip, where, "write the words of the thing to change, or clear it", name="where"), encode(clip, where))
 
 
 def _only_text(attention: Attention) -> WordMaps:

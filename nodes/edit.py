@@ -10,7 +10,7 @@ from .comfyui.sampling.sample import sample
 from .comfyui.sampling.samplers import ReplaySampler
 from .comfyui.storage.fingerprint import provenance_note
 from .comfyui.types import Attention, AttentionSocket, EditRecord, ImageInversion, copy_latent
-from .inputs import edit_inputs
+from .inputs import background_inputs, edit_inputs
 from .masked_guider import make_guider
 
 
@@ -28,6 +28,7 @@ class EditNode(io.ComfyNode):
                 io.Model.Input("model", tooltip="The checkpoint that inverted the photo. An Attention Store's settings shape the masks."),
                 *edit_inputs(),
                 io.Image.Input("image", optional=True, tooltip="The photo, to show the masks over. Unconnected: a rough preview of it."),
+                *background_inputs(),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The edited photo, for VAE Decode."),
@@ -40,10 +41,19 @@ class EditNode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, inversion: ImageInversion, concepts=(), positive=None, negative=None, cfg: float = 0.0, image=None
+        cls,
+        model,
+        inversion: ImageInversion,
+        concepts=(),
+        positive=None,
+        negative=None,
+        cfg: float = 0.0,
+        image=None,
+        keep_background: bool = False,
+        margin: int = 1,
     ) -> io.NodeOutput:
         record = EditRecord.from_concepts(concepts)
-        guider = make_guider(model, inversion, concepts, positive, negative, cfg, record)
+        guider = make_guider(model, inversion, concepts, positive, negative, cfg, margin if keep_background else None, record)
         if image is not None:
             checks.check_image(image, model, inversion)
         note = provenance_note(model, inversion)

@@ -2,7 +2,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..ledits.masks import OFFICIAL_SMOOTHING, above_quantile, min_max_normalize, resize_bilinear, resize_nearest, smooth
+from ..ledits.masks import OFFICIAL_SMOOTHING, above_threshold, min_max_normalize, resize_bilinear, resize_nearest, smooth
 from .checks import get_maps, merge_map
 from .comfyui.images.heatmap import apply_colormap
 from .comfyui.images.panels import contact_sheet, fit
@@ -36,7 +36,12 @@ class ExtractMaskNode(io.ComfyNode):
                     tooltip="Blur before the cut, in pixels of the map: removes specks and rounds corners. 0: none.",
                 ),
                 io.Float.Input(
-                    "quantile", default=0.9, min=0.0, max=1.0, step=0.01, tooltip="0.9 keeps the tenth with most attention; 0.5 keeps half."
+                    "quantile",
+                    default=0.9,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="0.9 keeps the tenth with most attention; 0.5 keeps half. 0: found in the map itself.",
                 ),
                 io.Boolean.Input("binary", default=True, tooltip="On: inside or outside. Off: soft, by the attention above the cut."),
                 io.Int.Input("width", default=0, min=0, max=16384, tooltip="Width of the mask in pixels; 0: the image's."),
@@ -64,7 +69,9 @@ class ExtractMaskNode(io.ComfyNode):
             note = f"The mask is black: '{error.name}' {error.problem}"
         else:
             maps = smooth(merge_map(prompt, words), smoothing)
-            cut, levels = above_quantile(maps, quantile), min_max_normalize(maps)
+            cut, levels = above_threshold(maps, quantile), min_max_normalize(maps)
+            if quantile == 0:
+                note = f"The quantile found: {', '.join(f'{1 - share:.2f}' for share in cut.mean((1, 2)).tolist())}"
         mask = resize_nearest(cut, *size) if binary else resize_bilinear(cut * levels, *size)
         heatmap = apply_colormap(resize_bilinear(levels, *size))
 

@@ -24,3 +24,24 @@ def edit_inputs() -> list[io.Input]:
         io.Conditioning.Input("negative", optional=True, tooltip=base),
         cfg_input(0.0, "0: the inversion's. Others need 'positive' and change the whole photo."),
     ]
+
+
+def background_inputs() -> list[io.Input]:
+    """Whether the photo is put back around the masks."""
+    return [
+        io.Boolean.Input(
+            "keep_background",
+            default=False,
+            optional=True,
+            tooltip="Keeps the photo outside all masks exactly: nothing spreads. Off, as published: shadows and reflections may follow.",
+        ),
+        io.Int.Input(
+            "margin",
+            default=1,
+            min=0,
+            max=16,
+            optional=True,
+            advanced=True,
+            tooltip="With keep_background: latent pixels around the masks that may still change. 1 or 2 leave room for an edge.",
+        ),
+    ]

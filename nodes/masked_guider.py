@@ -5,17 +5,24 @@ from .comfyui.images.preview import text_ui
 from .comfyui.sampling.guider import MaskedGuider
 from .comfyui.storage.fingerprint import provenance_note
 from .comfyui.types import Concept, EditRecord, ImageInversion
-from .inputs import edit_inputs
+from .inputs import background_inputs, edit_inputs
 
 
 def make_guider(
-    model, inversion: ImageInversion, concepts: tuple[Concept, ...], positive, negative, cfg: float, record: EditRecord | None = None
+    model,
+    inversion: ImageInversion,
+    concepts: tuple[Concept, ...],
+    positive,
+    negative,
+    cfg: float,
+    margin: int | None,
+    record: EditRecord | None = None,
 ) -> MaskedGuider:
-    """The guider of an edit, its inputs checked."""
+    """The guider of an edit, its inputs checked; `margin` is None where the background is free."""
     base = inversion.base.override(negative, positive, cfg)
     checks.check_edit(model, inversion, concepts)
     checks.check_base(base, model)
-    return MaskedGuider(model, base, inversion, concepts, record)
+    return MaskedGuider(model, base, inversion, concepts, record, margin)
 
 
 class MaskedGuiderNode(io.ComfyNode):
@@ -31,14 +38,25 @@ class MaskedGuiderNode(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The checkpoint that inverted the photo, with the same patches."),
                 *edit_inputs(),
+                *background_inputs(),
             ],
             outputs=[io.Guider.Output(display_name="guider", tooltip="For SamplerCustomAdvanced.")],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, model, inversion: ImageInversion, concepts=(), positive=None, negative=None, cfg: float = 0.0) -> io.NodeOutput:
-        guider = make_guider(model, inversion, concepts, positive, negative, cfg)
+    def execute(
+        cls,
+        model,
+        inversion: ImageInversion,
+        concepts=(),
+        positive=None,
+        negative=None,
+        cfg: float = 0.0,
+        keep_background: bool = False,
+        margin: int = 1,
+    ) -> io.NodeOutput:
+        guider = make_guider(model, inversion, concepts, positive, negative, cfg, margin if keep_background else None)
         guider.owner = "LEDITS++ Masked Guider"
         note = provenance_note(model, inversion)
         return io.NodeOutput(guider, ui=text_ui(cls, note) if note else None)

@@ -74,16 +74,25 @@ class Attention:
 
 
 @dataclass(frozen=True)
+class Where:
+    """Words of the thing in the photo that is to change: an edit looks for it by itself, once."""
+
+    prompt: Prompt
+    conditioning: Conditioning
+
+
+@dataclass(frozen=True)
 class Concept:
     """One entry of LEDITS_CONCEPTS."""
 
     settings: EditSettings
     prompt: Prompt
-    words: tuple[int, ...]  # whose attention counts: indices in the prompt or, where there is one, in the source attention's text
+    words: tuple[int, ...]  # whose attention counts: indices in the prompt, or in the text of `where` or of the source attention
     conditioning: Conditioning
     mask: Tensor | None = None
     source_attention: Attention | None = None  # captured beforehand, of one text, and used instead of the edit's own
     smoothing: float = OFFICIAL_SMOOTHING
+    where: Where | None = None
 
     @property
     def text(self) -> str:
@@ -91,7 +100,16 @@ class Concept:
 
     @property
     def records_attention(self) -> bool:
+        """Of the network, in a step or before the first."""
         return self.settings.needs_attention and self.source_attention is None
+
+    @property
+    def records_steps(self) -> bool:
+        return self.records_attention and self.where is None
+
+    @property
+    def recorded_prompt(self) -> Prompt:
+        return self.prompt if self.where is None else self.where.prompt
 
     @property
     def source_map(self) -> Tensor | None:
@@ -101,12 +119,16 @@ class Concept:
 
 @dataclass
 class EditRecord:
-    """What an edit did: for each concept its word maps and the mask of its latest step, [B, 1, H, W] or None before its first."""
+    """What an edit did: for each concept its word maps, and of its latest step the mask, [B, 1, H, W], and the threshold that was found for
+    it, [B]; None before its first step, and where the threshold was given.
+    """
 
     words: list[WordMaps] = field(default_factory=list)
     masks: list[Tensor | None] = field(default_factory=list)
+    thresholds: list[Tensor | None] = field(default_factory=list)
     notice: str | None = None  # what a user should know of how the masks were made
 
     @classmethod
     def from_concepts(cls, concepts: tuple[Concept, ...]) -> "EditRecord":
-        return cls([WordMaps(concept.text, concept.prompt.words) for concept in concepts], [None] * len(concepts))
+        words = [WordMaps(concept.recorded_prompt.text, concept.recorded_prompt.words) for concept in concepts]
+        return cls(words, [None] * len(concepts), [None] * len(concepts))

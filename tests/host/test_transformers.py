@@ -134,7 +134,7 @@ def test_a_network_that_must_be_patched_is_patched_on_a_clone(name, part, concep
     network = model.model.diffusion_model
     _, inversion = invert(family, model, family.size)
     plain = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept(family, mask_mode="none"))[0]["samples"]
-    everywhere = concept(family, threshold=0.0)
+    everywhere = concept(family, threshold=1e-9)
     edited, attention, _ = run("LEDITS_Edit", model=model, inversion=inversion, concepts=everywhere)
     assert torch.equal(edited["samples"], plain), "the recorded run predicts the same"
     assert attention.prompts[0].steps == STEPS - 1

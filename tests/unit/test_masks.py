@@ -3,8 +3,11 @@ import torch
 
 from ledits.masks import (
     OFFICIAL_SMOOTHING,
+    above_otsu,
     above_quantile,
+    above_threshold,
     attention_mask,
+    dilate,
     gaussian_kernel,
     min_max_normalize,
     noise_mask,
@@ -63,6 +66,49 @@ def test_the_extreme_quantiles():
     maps = torch.rand(1, 8, 8)
     assert above_quantile(maps, 0.0).sum() == 64
     assert above_quantile(maps, 1.0).sum() == 1
+
+
+def brute_force_otsu(values):
+    """The cut, one of the values, with the largest variance between what is below it and the rest."""
+    best, cut = -1.0, min(values)
+    for theta in sorted(set(values))[1:]:
+        low, high = [value for value in values if value < theta], [value for value in values if value >= theta]
+        between = len(low) * len(high) * (sum(high) / len(high) - sum(low) / len(low)) ** 2
+        if between > best:
+            best, cut = between, theta
+    return cut
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_otsu_is_the_best_of_all_cuts(seed):
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.rand(3, 5, 7, generator=generator) + 2 * (torch.rand(3, 5, 7, generator=generator) > 0.8)
+    maps[1] = maps[1].mul(3).round()  # with ties
+    for one, mask in zip(maps, above_otsu(maps), strict=True):
+        assert torch.equal(mask, (one >= brute_force_otsu(one.flatten().tolist())).float())
+
+
+def test_otsu_parts_two_classes_and_leaves_a_flat_map_whole():
+    maps = torch.zeros(2, 8, 8)
+    maps[0, 2:4, 3:5] = 1000
+    assert torch.equal(above_otsu(maps)[0], maps[0] / 1000)
+    assert above_otsu(maps)[1].all()
+    assert above_otsu(torch.ones(1, 1, 1)).all()
+
+
+def test_a_threshold_of_zero_is_found_and_any_other_is_the_quantile():
+    maps = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(above_threshold(maps, 0), above_otsu(maps))
+    assert torch.equal(above_threshold(maps, 0.01), above_quantile(maps, 0.01))
+
+
+@pytest.mark.parametrize("width", [0, 1, 2])
+def test_dilation_reaches_every_neighbour_within_its_width(width):
+    mask = (torch.rand(2, 1, 9, 12, generator=torch.Generator().manual_seed(0)) > 0.9).float()
+    expected = torch.zeros_like(mask)
+    for image, _, row, column in mask.nonzero().tolist():
+        expected[image, 0, max(0, row - width) : row + width + 1, max(0, column - width) : column + width + 1] = 1
+    assert torch.equal(dilate(mask, width), expected)
 
 
 def test_noise_mask_sums_the_channels():

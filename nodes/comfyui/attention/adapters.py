@@ -29,6 +29,10 @@ class AttentionAdapter(Protocol):
     def encoding_width(config: dict[str, Any]) -> int | None:
         """Channels of the encodings that the network reads, from ComfyUI's unet_config; None where any width may come."""
 
+    @staticmethod
+    def place_settings(network: Any, settings: StoreSettings, height: int, width: int) -> list[StoreSettings]:
+        """Of the adapters whose maps together find a place in a latent of this size: one or two."""
+
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the maps of a latent, or of an area of it that is predicted alone."""
 
@@ -93,3 +97,10 @@ def make_adapter(network: Any, settings: StoreSettings, height: int, width: int)
     if adapter is None:
         raise LeditsInputError("model", f"is a {type(network).__name__}, but attention can be recorded of {KNOWN_NETWORKS} only")
     return adapter(getattr(network, "_orig_mod", network), settings, height, width)
+
+
+def make_place_adapters(network: Any, settings: StoreSettings, height: int, width: int) -> list[AttentionAdapter]:
+    """The adapters whose maps together find a place; otherwise as `make_adapter`."""
+    adapter = adapter_for(network)
+    every = [settings] if adapter is None else adapter.place_settings(getattr(network, "_orig_mod", network), settings, height, width)
+    return [make_adapter(network, one, height, width) for one in every]

@@ -69,7 +69,7 @@ class Recorder:
             return executor(x, t, c_concat, c_crossattn, control, hooked, **kwargs)
 
 
-def tracked_options(model_options: dict, prompts: Prompts, numbers: Mapping[Any, int], recorder: Recorder | None) -> dict:
+def tracked_options(model_options: dict, prompts: Prompts, numbers: Mapping[Any, int], *recorders: Recorder) -> dict:
     """A copy of the options with which these prompts, instead of others, are tracked into the network and recorded there; see `track`."""
     transformer_options = model_options.get("transformer_options", {})
     wrappers = {
@@ -78,15 +78,15 @@ def tracked_options(model_options: dict, prompts: Prompts, numbers: Mapping[Any,
     }
     # All else is shared: other nodes may keep something there from step to step.
     options = model_options | {"transformer_options": transformer_options | {"wrappers": wrappers}}
-    install_recording(options, prompts, None if recorder is None else recorder.apply_model_wrapper, numbers)
+    install_recording(options, prompts, *(recorder.apply_model_wrapper for recorder in recorders), numbers=numbers)
     return options
 
 
-def install_recording(model_options: dict, prompts: Prompts, apply_model_wrapper: Callable | None, numbers: Mapping[Any, int] = {}) -> None:
+def install_recording(model_options: dict, prompts: Prompts, *apply_model_wrappers: Callable, numbers: Mapping[Any, int] = {}) -> None:
     """Tracks these prompts into the network for as long as these options are used, and records them there; see `track`."""
     wrappers: list[tuple[str, Callable]] = [(WrappersMP.CALC_COND_BATCH, partial(track, prompts, numbers))]
-    if apply_model_wrapper is not None:
-        wrappers += [(WrappersMP.CALC_COND_BATCH, _run_eagerly), (WrappersMP.APPLY_MODEL, apply_model_wrapper)]
+    if apply_model_wrappers:
+        wrappers += [(WrappersMP.CALC_COND_BATCH, _run_eagerly), *((WrappersMP.APPLY_MODEL, wrapper) for wrapper in apply_model_wrappers)]
     for kind, wrapper in wrappers:
         comfy.patcher_extension.add_wrapper_with_key(kind, KEY, wrapper, model_options, is_model_options=True)
 

@@ -59,6 +59,10 @@ class TransformerAdapter:
     def encoding_width(config: dict[str, Any]) -> int | None:
         return None
 
+    @staticmethod
+    def place_settings(network: Any, settings: StoreSettings, height: int, width: int) -> list[StoreSettings]:
+        return [settings]
+
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         patch = getattr(self.network, self.patch) if isinstance(self.patch, str) else self.patch
         patch = patch if isinstance(patch, int) else patch[-1]

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -38,10 +39,9 @@ class UNetAdapter:
     patched_layers: ClassVar[str] = ""
 
     def __init__(self, network: Any, settings: StoreSettings, height: int, width: int):
-        self._recorded = {"input": settings.down, "middle": settings.mid, "output": settings.up}
-        levels = {level for address, level, _ in cross_attention_layers(network) if self._recorded[address[0]]}
+        self._recorded = _recorded_parts(settings)
         try:
-            self._steps = downsampling_steps(height, width, settings.resolution, levels)
+            self._steps = downsampling_steps(height, width, settings.resolution, _recorded_levels(network, settings))
         except ValueError as error:
             raise LeditsInputError("resolution", str(error)) from error
 
@@ -53,6 +53,12 @@ class UNetAdapter:
     def encoding_width(config: dict[str, Any]) -> int | None:
         width = config.get("context_dim")
         return width if isinstance(width, int) else None
+
+    @staticmethod
+    def place_settings(network: Any, settings: StoreSettings, height: int, width: int) -> list[StoreSettings]:
+        """Of half and a quarter of the latent: at its full size, attention follows texture."""
+        coarse = [level for level in sorted(_recorded_levels(network, settings)) if level] or [0]
+        return [replace(settings, resolution=min(downsampled_size(height, width, level))) for level in coarse[:2]]
 
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         return downsampled_size(height, width, self._steps)
@@ -78,6 +84,15 @@ class UNetAdapter:
         finally:
             # Break the reference cycle now so the maps are freed without waiting for the garbage collector.
             hooked.clear()
+
+
+def _recorded_parts(settings: StoreSettings) -> dict[str, bool]:
+    return {"input": settings.down, "middle": settings.mid, "output": settings.up}
+
+
+def _recorded_levels(network: Any, settings: StoreSettings) -> set[int]:
+    """How often the latent is halved before each of the recorded layers."""
+    return {level for address, level, _ in cross_attention_layers(network) if _recorded_parts(settings)[address[0]]}
 
 
 class _Hook:

@@ -2,7 +2,8 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from ....ledits.masks import dilate
 
 INFERNO = (
     "000004 040312 0b0724 150b37 210c4a 2e0a5a 3c0965 4a0c6b 57106d 63146e 70196e 7d1e6d 89226a 962766 a32b61 af315c bb3755 "
@@ -34,12 +35,6 @@ def draw_masks(images: Tensor, masks: Tensor) -> Tensor:
     width = max(1, round(min(masks.shape[1:]) / 160))
     color, inner, outer = map(images.new_tensor, (MASK_COLOR, INNER_LINE, OUTER_LINE))
     drawn = torch.lerp(images, color.expand_as(images), MASK_OPACITY * masks[..., None])
-    drawn[(inside * _dilate(outside, width)).bool()] = inner
-    drawn[(outside * _dilate(inside, width)).bool()] = outer
+    drawn[(inside * dilate(outside, width)).bool()] = inner
+    drawn[(outside * dilate(inside, width)).bool()] = outer
     return drawn
-
-
-def _dilate(masks: Tensor, width: int) -> Tensor:
-    """Masks [B, H, W] grown by `width` pixels on each side."""
-    rows = F.max_pool2d(masks, (1, 2 * width + 1), 1, (0, width))
-    return F.max_pool2d(rows, (2 * width + 1, 1), 1, (width, 0))

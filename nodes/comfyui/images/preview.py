@@ -85,9 +85,10 @@ def mask_ui(
         background = center_crop(image[index % len(image)][None], height, width, factor)
         background = fit(background, MASK_PREVIEW_SIZE, len(concepts))
         panels, labels = [], []
-        for mask, change, used in zip(by_concept[:, index], changes, record.masks, strict=True):
+        for mask, change, used, found in zip(by_concept[:, index], changes, record.masks, record.thresholds, strict=True):
             panels.append(draw_masks(background, resize_nearest(mask[None], *background.shape[1:3])))
-            labels.append(f"{change}\n{describe_area(mask) if used is not None else 'it never acted'}")
+            threshold = "" if found is None else f", threshold {found[index]:.2f} found"
+            labels.append(f"{change}\n{describe_area(mask) + threshold if used is not None else 'it never acted'}")
         return contact_sheet(panels, labels, columns)
 
     return image_ui(node, draw_sheet, by_concept.shape[1], changes, columns, text or "", steps)

@@ -25,6 +25,11 @@ def with_options_of(reference: Conditioning, concept: Conditioning) -> Condition
     return [[encoding, options | own | _combine_hooks(options, own)] for options in all_options for encoding, own in concept]
 
 
+def with_own_keyframes(conditioning: Conditioning) -> Conditioning:
+    """The same, but hooks with keyframes count them for themselves: for a prediction between the steps."""
+    return [[encoding, options | _clone_keyframes(options.get("hooks"))] for encoding, options in conditioning]
+
+
 def resize_mask(mask: Tensor | None, latent: Tensor, device: torch.device) -> Tensor | None:
     """U at the latent's size, [B or 1, 1, H, W]."""
     if mask is None:
@@ -47,3 +52,12 @@ def _combine_hooks(options: dict[str, Any], own: dict[str, Any]) -> dict[str, An
         return {}
     # Entries with the same group run in one call.
     return {"hooks": theirs if mine.is_subset_of(theirs) else theirs.clone_and_combine(mine)}
+
+
+def _clone_keyframes(hooks: Any) -> dict[str, Any]:
+    if hooks is None or all(hook.hook_keyframe.is_empty() for hook in hooks.hooks):
+        return {}
+    own = hooks.clone()
+    for hook in own.hooks:
+        hook.hook_keyframe = hook.hook_keyframe.clone()
+    return {"hooks": own}

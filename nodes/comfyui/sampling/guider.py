@@ -1,6 +1,7 @@
 """Masked semantic guidance inside ComfyUI's sampling."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import comfy.samplers
@@ -8,15 +9,18 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from ....ledits.guidance import apply_guidance, concept_guidance, first_active_step, guidance_mask
+from ....ledits.guidance import apply_guidance, concept_guidance, first_active_step, found_threshold, guidance_mask
+from ....ledits.inversion import add_noise
+from ....ledits.masks import dilate
+from ....ledits.place import place_map
 from ....ledits.prompt import merge_words
 from ...errors import PACK, named
-from ..attention.adapters import make_adapter, prepare_recording
+from ..attention.adapters import make_adapter, make_place_adapters, prepare_recording
 from ..attention.concept_map import concept_word_maps
 from ..attention.recorder import AttentionNotSeenError, Recorder
 from ..attention.store import keep_edits, store_settings
 from ..types import Base, Concept, Conds, EditRecord, ImageInversion
-from .conditioning import resize_mask, with_options_of
+from .conditioning import resize_mask, with_options_of, with_own_keyframes
 from .frames import drop_frame
 from .noise import is_guidance_distilled
 from .predictions import mixes_pair, predict_conds
@@ -28,6 +32,9 @@ class MaskedGuider(comfy.samplers.CFGGuider):
     """Predicts D' = D_base + sum of M_c G_c; without concepts just D_base.
 
     Steps are counted by the noise levels of the inversion that is edited; None while inverting. Sampling fills the record.
+
+    Args:
+        margin: latent pixels around the masks beyond which the Replay Sampler keeps the photo; None: it keeps to no limit.
     """
 
     owner = PACK  # the node that errors name
@@ -39,10 +46,11 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         inversion: ImageInversion | None = None,
         concepts: tuple[Concept, ...] = (),
         record: EditRecord | None = None,
+        margin: int | None = None,
     ):
         # ComfyUI registers the conditionings' hooks on the patcher that samples; the incoming one stays as it is.
         super().__init__(model.clone())
-        self.base, self.inversion, self.concepts, self._observer = base, inversion, concepts, record
+        self.base, self.inversion, self.concepts, self._observer, self.margin = base, inversion, concepts, record, margin
         self.settings = store_settings(model)
         self._sigmas = [] if inversion is None else inversion.trajectory.sigmas.tolist()
         if any(concept.records_attention for concept in concepts):
@@ -55,6 +63,10 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         self._reference = "positive" if "positive" in conds and is_guidance_distilled(model) else "negative"
         reference = conds[self._reference]
         conds |= {_name(number): with_options_of(reference, concept.conditioning) for number, concept in enumerate(concepts)}
+        places = {number: concept.where for number, concept in enumerate(concepts) if concept.where is not None}
+        self._searched = {number: f"place {number + 1}" for number in places}
+        for number, name in self._searched.items():
+            conds[name] = with_own_keyframes(with_options_of(reference, places[number].conditioning))
         self.inner_set_conds(conds)
 
     @property
@@ -72,11 +84,18 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         keep_edits(self.model_options, self._record)
         self._user_masks = [resize_mask(concept.mask, latent_image, device) for concept in self.concepts]
         self._latest_maps: dict[int, Tensor] = {}
+        self._places: dict[int, Tensor] = {}
+        self._changed = torch.zeros(1, 1, *latent_image.shape[-2:], device=device)
         self._next_step = 0
         try:
             return super().inner_sample(noise, latent_image, device, *args, **kwargs)
         finally:
-            del self._record, self._user_masks, self._latest_maps, self._next_step
+            del self._record, self._user_masks, self._latest_maps, self._places, self._changed, self._next_step
+
+    def area_to_change(self) -> Tensor:
+        """K, [B or 1, 1, H, W]: all that masks have covered since the first step, and the margin around it."""
+        assert self.margin is not None
+        return dilate(self._changed, self.margin)
 
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: dict = {}, seed: int | None = None) -> Tensor:
         sigma = float(timestep.flatten()[0]) * (1 + 1e-6)
@@ -86,24 +105,57 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         with named(self.owner):
             recorder = self._make_recorder(x, active)
             base, predictions = self._predict(x, timestep, active, recorder, model_options)
+            # After the step's own call, so that patches that draw random numbers draw the same there as while inverting.
+            if not self._places and not self._searched.keys().isdisjoint(active):
+                self._find_places(x, timestep, model_options)
         guidances, masks = [], []
         for number in active:
             concept, user_mask = self.concepts[number], self._user_masks[number]
             reference = predictions.get("reference", predictions[self._reference])
             guidance = concept_guidance(predictions[_name(number)], reference, concept.settings, user_mask)
-            mask = guidance_mask(guidance, concept.settings, self._word_map(recorder, number, x), concept.smoothing)
-            self._record.masks[number] = mask if user_mask is None else mask * user_mask
+            # A place is smoothed already.
+            smoothing = concept.smoothing if concept.where is None else 0.0
+            word_map = self._word_map(recorder, number, x)
+            mask = guidance_mask(guidance, concept.settings, word_map, smoothing)
+            self._record.thresholds[number] = found_threshold(guidance, concept.settings, word_map, smoothing)
+            used = self._record.masks[number] = mask if user_mask is None else mask * user_mask
+            self._changed = torch.maximum(self._changed, (used > 0).float())
             guidances.append(guidance)
             masks.append(mask)
         return apply_guidance(base, guidances, masks).reshape(x.shape)
 
     def _advance_hooks(self, step: int, timestep: Tensor, model_options: dict) -> None:
         """Keyframed hooks count steps: lets them pass the steps that a replay skips, as they did in the inversion."""
-        groups = {cond["hooks"] for conds in self.conds.values() for cond in conds if cond.get("hooks") is not None}
-        for sigma in self._sigmas[self._next_step : step]:
+        names = self.conds.keys() - self._searched.values()
+        self._pass_steps(self._sigmas[self._next_step : step], names, timestep, model_options)
+        self._next_step = step + 1
+
+    def _pass_steps(self, sigmas: list[float], names: Iterable[str], timestep: Tensor, model_options: dict) -> None:
+        groups = {cond["hooks"] for name in names for cond in self.conds[name] if cond.get("hooks") is not None}
+        for sigma in sigmas:
             for hooks in groups:
                 self.model_patcher.prepare_hook_patches_current_keyframe(torch.full_like(timestep, sigma), hooks, model_options)
-        self._next_step = step + 1
+
+    def _find_places(self, x: Tensor, timestep: Tensor, model_options: dict) -> None:
+        """Looks for the words of every `where` in the photo, in one prediction, with the inversion's own noise."""
+        assert self.inversion is not None
+        trajectory = self.inversion.trajectory
+        sigma = 0.5 if trajectory.noise.flow else 1.0  # kappa = sigma / alpha = 1: there words find things best
+        x0 = trajectory.x0.to(x.device)
+        noised = add_noise(x0, [trajectory.noise.level(sigma)], self.inversion.seed)[0]
+        adapters = make_place_adapters(self.model_patcher.get_model_object("diffusion_model"), self.settings, x.shape[-2], x.shape[-1])
+        recorders = [Recorder(adapter, lambda key: True) for adapter in adapters]
+        self._pass_steps([level for level in self._sigmas if level > sigma], self._searched.values(), timestep, model_options)
+        # Other nodes' guidance counts the steps that it is asked for.
+        options = {key: value for key, value in model_options.items() if key != "sampler_calc_cond_batch_function"}
+        arguments = {"model": self.inner_model, "input": noised.reshape(x.shape), "sigma": torch.full_like(timestep, sigma)}
+        conds = {name: self.conds[name] for name in self._searched.values()}
+        predict_conds(conds, arguments | {"model_options": options}, *recorders)
+        for number, name in self._searched.items():
+            concept = self.concepts[number]
+            maps = [concept_word_maps(recorder, name, conds[name], concept.recorded_prompt, x) for recorder in recorders]
+            self._record.words[number].add(maps[0])
+            self._places[number] = place_map([merge_words(part, concept.words) for part in maps], x0, concept.smoothing)
 
     def _predict(
         self, x: Tensor, timestep: Tensor, active: list[int], recorder: Recorder | None, model_options: dict
@@ -122,6 +174,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         asked = [name for name in ("negative", "positive") if name in (cond, uncond) or (active and name == self._reference)]
         conds: dict[str, Conds] = {name: self.conds[name] for name in asked}
         concepts: dict[str, Conds] = {name: self.conds[name] for name in map(_name, active)}
+        recorders = [] if recorder is None else [recorder]
         found: dict[str, Tensor] = {}
 
         def calc_cond_batch(arguments: dict[str, Any]) -> list[Tensor]:
@@ -130,10 +183,10 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             options.update({key: value for key, value in model_options.items() if key == "sampler_calc_cond_batch_function"})
             arguments = arguments | {"model_options": model_options}
             if concepts and len(conds) == 2 and mixes_pair(model_options):
-                found.update(predict_conds(conds, arguments, None))
-                found.update(predict_conds({"reference": self.conds[self._reference]} | concepts, arguments, recorder))
+                found.update(predict_conds(conds, arguments))
+                found.update(predict_conds({"reference": self.conds[self._reference]} | concepts, arguments, *recorders))
             else:
-                found.update(predict_conds(conds | concepts, arguments, recorder))
+                found.update(predict_conds(conds | concepts, arguments, *recorders))
             return [found[cond].clone(), found[uncond].clone()]  # CFG functions may write into them
 
         options["sampler_calc_cond_batch_function"] = calc_cond_batch
@@ -145,7 +198,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         return drop_frame(base), {name: drop_frame(prediction) for name, prediction in found.items()}
 
     def _make_recorder(self, x: Tensor, active: list[int]) -> Recorder | None:
-        names = {_name(number) for number in active if self.concepts[number].records_attention}
+        names = {_name(number) for number in active if self.concepts[number].records_steps}
         if not names:
             return None
         adapter = make_adapter(self.model_patcher.get_model_object("diffusion_model"), self.settings, x.shape[-2], x.shape[-1])
@@ -156,6 +209,8 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         concept = self.concepts[number]
         if not concept.settings.needs_attention:
             return None
+        if concept.where is not None:
+            return self._places[number]
         if concept.source_map is not None:
             return concept.source_map.to(x.device).expand(len(x), -1, -1)
         assert recorder is not None

@@ -10,7 +10,7 @@ from ..attention.recorder import Recorder, tracked_options
 from ..types import Conds
 
 
-def predict_conds(conds: dict[str, Conds], arguments: dict[str, Any], recorder: Recorder | None) -> dict[str, Tensor]:
+def predict_conds(conds: dict[str, Conds], arguments: dict[str, Any], *recorders: Recorder) -> dict[str, Tensor]:
     """The denoised prediction of each prompt, in the shape of the latent.
 
     The prompts are in the order "negative", "positive", concepts. The arguments are what ComfyUI gives to a
@@ -18,7 +18,7 @@ def predict_conds(conds: dict[str, Conds], arguments: dict[str, Any], recorder: 
     """
     # Other nodes know the negative prompt as 1, and everything else as 0.
     numbers = {name: int(name == "negative") for name in conds}
-    options = tracked_options(arguments["model_options"], lambda: conds, numbers, recorder)
+    options = tracked_options(arguments["model_options"], lambda: conds, numbers, *recorders)
     arguments = arguments | {"model_options": options}
     function = options.get("sampler_calc_cond_batch_function")
     if function is None and not expects_pair(options, conds.values()):

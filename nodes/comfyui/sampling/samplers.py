@@ -94,12 +94,14 @@ class ReplaySampler(_Sampler):
             return self._replay(job)
 
     def _replay(self, job: Job) -> Tensor:
-        guider, first = job.guider, 0
+        guider, first, mask = job.guider, 0, job.denoise_mask
         if isinstance(guider, MaskedGuider):
             is_same = guider.inversion is None or guider.inversion.trajectory is self._inversion
             require(is_same, "sampler", "has a different inversion than the guider: connect the same one to both")
             first = guider.first_step
-        x = replay(self._cut(job.latent, job.sigmas), job.denoise, first=first, denoise_mask=job.denoise_mask, callback=job.callback)
+            if guider.margin is not None:
+                mask = partial(_limit, guider, mask)
+        x = replay(self._cut(job.latent, job.sigmas), job.denoise, first=first, denoise_mask=mask, callback=job.callback)
         if not torch.isfinite(x).all():
             raise _not_finite("while it edited", "lower the scale of the concepts", getattr(guider, "owner", PACK))
         return x
@@ -156,6 +158,12 @@ def _mask_at(mask: Tensor, guider: Any, sigmas: Tensor, model_options: dict[str,
     if function is not None:
         mask = function(sigmas[step].expand(len(mask)), mask, extra_options={"model": guider, "sigmas": sigmas})
     return drop_frame(mask)
+
+
+def _limit(guider: MaskedGuider, denoise_mask: Callable[[int], Tensor] | None, step: int) -> Tensor:
+    """The mask at a step, inside the area that the edit changes: x' <- x_own + K (x' - x_own)."""
+    area = guider.area_to_change()
+    return area if denoise_mask is None else area * denoise_mask(step)
 
 
 def _size(latent: Tensor) -> str:
