@@ -45,7 +45,7 @@ def build(page: FrontEnd, workflow: Workflow) -> dict[str, Any]:
 def described(workflow: Workflow) -> dict[str, Any]:
     def of(node: Any) -> dict[str, Any]:
         kept = {name: getattr(node, name) for name in ("id", "kind", "title", "mode", "size", "widgets")}
-        return kept | {"links": {name: list(link) for name, link in node.links.items()}}
+        return kept | {"links": {name: list(link) for name, link in node.links.items()}, "files": [vars(file) for file in node.files]}
 
     return {
         "groups": [
