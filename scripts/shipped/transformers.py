@@ -1,6 +1,6 @@
 """The workflows for transformers, with the files and the values of each: Flux, Qwen-Image, Z-Image and Stable Diffusion 3.5.
 
-Their values are first ones, from what others publish for these models; none of them is small enough to be tuned here.
+Their values are first ones, from what is published of similar methods; no such model is small enough to be tuned here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ TWO_SHAPES = "two_shapes.png"
 HUB = "https://huggingface.co"
 IS, BECOMES = "a red circle and a blue square", "a green circle and a blue square"
 IMAGE, SIZED, INVERSION = (2, 0), (34, 0), (6, 0)
-FIRST_VALUES = "\n\nFirst values, from settings that others published for this model: change them one at a time."
+FIRST_VALUES = "\n\nFirst values, from published settings of similar methods, not tuned with this model: change them one at a time."
 
 
 def loader(number: int, kind: str, names: Iterable[str], directory: str, *files: tuple[str, str], **inputs: Any) -> Node:
