@@ -15,8 +15,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from .canvas import SCRIPT, described, saved
-from .graphs import AMBER, BLUE, CHECKPOINT, GREEN, TWO_SHAPES
-from .parts import Group, Workflow, node
+from .graphs import CHECKPOINT, TWO_SHAPES
+from .parts import AMBER, BLUE, GREEN, Group, Workflow, node
 
 NAME = "Photo Edit (LEDITS++)"
 DESCRIPTION = (

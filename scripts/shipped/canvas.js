@@ -1,5 +1,5 @@
 // Runs in ComfyUI's page: builds a graph from its description and gives back what the page would save.
-// arguments[0]: {groups: [[{title, colour, columns: [[{id, kind, title, mode, size, widgets, links}]]}]]}
+// arguments[0]: {groups: [[{title, colour, columns: [[{id, kind, title, mode, size, widgets, links, files}]]}]]}
 
 const MARGIN = 40, HEAD = 70, TITLE = 30, GAP = 60
 
@@ -17,6 +17,7 @@ function made(description) {
     if (!widget) throw new Error(`${description.kind} has no widget ${name}`)
     widget.value = value
   }
+  if (description.files.length) node.properties.models = description.files
   const least = node.computeSize()
   node.setSize([Math.max(least[0], description.size[0]), Math.max(least[1], description.size[1])])
   return node

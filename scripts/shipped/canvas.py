@@ -15,6 +15,7 @@ from scripts.host.front_end import SETTINGS, FrontEnd
 from scripts.paths import CHECKOUT
 
 from .drawn import pictures
+from .graphs import WORKFLOWS as WRITTEN
 from .parts import Workflow
 
 SCRIPT = (Path(__file__).parent / "canvas.js").read_text()
@@ -24,13 +25,17 @@ OF_THE_PAGE = ("id", "revision", "config", "extra")
 
 @contextlib.contextmanager
 def opened() -> Iterator[FrontEnd]:
-    """The page on a server of its own, with the pictures that the workflows open."""
+    """The page on a server of its own, with the pictures that the workflows open, and empty files in place of the models that they name."""
     with tempfile.TemporaryDirectory(prefix="ledits-canvas-") as name:
         folder = Path(name)
         for part in ("base/input", "base/user/default", "profile"):
             (folder / part).mkdir(parents=True)
         for file, picture in pictures().items():
             picture.save(folder / "base/input" / file)
+        for model in (file for workflow in WRITTEN.values() for node in workflow.nodes() for file in node.files):
+            path = folder / "base/models" / model.directory / model.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
         (folder / "base/user/default/comfy.settings.json").write_text(json.dumps(SETTINGS))
         with ComfyServer(folder / "base") as server, FrontEnd(server, folder / "profile") as page:
             yield page
@@ -45,7 +50,7 @@ def build(page: FrontEnd, workflow: Workflow) -> dict[str, Any]:
 def described(workflow: Workflow) -> dict[str, Any]:
     def of(node: Any) -> dict[str, Any]:
         kept = {name: getattr(node, name) for name in ("id", "kind", "title", "mode", "size", "widgets")}
-        return kept | {"links": {name: list(link) for name, link in node.links.items()}}
+        return kept | {"links": {name: list(link) for name, link in node.links.items()}, "files": [vars(file) for file in node.files]}
 
     return {
         "groups": [

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from .parts import BYPASSED, Group, Link, Node, Workflow, node, note
+from . import transformers
+from .parts import AMBER, BLUE, BYPASSED, GREEN, PURPLE, Group, Link, Node, Workflow, node, note
 from .slots import CONTROL_NET, LORA
 
 CHECKPOINT, SDXL = "ledits-tiny.safetensors", "sd_xl_base_1.0.safetensors"
-TWO_SHAPES, LARGE = "two_shapes.png", "large_drawing.png"
+TWO_SHAPES, LARGE = transformers.TWO_SHAPES, "large_drawing.png"
 MANY = (TWO_SHAPES, "circle_and_triangle.png", "circle_and_square.png")
 MODEL, CLIP, VAE = (1, 0), (1, 1), (1, 2)
 PHOTO, INVERSION, ATTENTIVE = (2, 0), (6, 0), (16, 0)
 CELLS = 16
 """Cells along a side of the attention maps, which SD 1.5 has at 512 pixels by itself."""
-
-BLUE, GREEN, AMBER, PURPLE = "#3f789e", "#88aa88", "#b58b2a", "#a58bc0"
 
 FOR_PHOTOS = (
     "**For photos** (SD 1.5, SDXL and their fine-tunes) choose a *preset* on each Concept, and set Schedule to steps 50 and skip 0.15, "
@@ -780,5 +779,6 @@ WORKFLOWS = {
         sdxl(),
         batch(),
         large_photo(),
+        *transformers.workflows(),
     )
 }

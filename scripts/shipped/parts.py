@@ -12,6 +12,17 @@ Link = tuple[int, int]
 BYPASSED = 4
 """The front end's mode of a node that is switched off and lets its inputs through."""
 
+BLUE, GREEN, AMBER, PURPLE = "#3f789e", "#88aa88", "#b58b2a", "#a58bc0"
+
+
+@dataclass(frozen=True)
+class File:
+    """A model file: the page offers to fetch it where it is missing."""
+
+    name: str
+    url: str
+    directory: str
+
 
 @dataclass(frozen=True)
 class Node:
@@ -24,6 +35,8 @@ class Node:
     mode: int = 0
     size: tuple[int, int] = (320, 0)
     """Wanted width and height; it is larger where its widgets need more."""
+    files: tuple[File, ...] = ()
+    """Those that it loads."""
 
     @property
     def links(self) -> dict[str, Link]:
@@ -74,8 +87,17 @@ SHOWN = {
 """Room for pictures, previews and text, by the kind of node."""
 
 
-def node(number: int, kind: str, title: str = "", *, mode: int = 0, size: tuple[int, int] | None = None, **inputs: Any) -> Node:
-    return Node(number, kind, inputs, title, mode, size or SHOWN.get(kind, (320, 0)))
+def node(
+    number: int,
+    kind: str,
+    title: str = "",
+    *,
+    mode: int = 0,
+    size: tuple[int, int] | None = None,
+    files: tuple[File, ...] = (),
+    **inputs: Any,
+) -> Node:
+    return Node(number, kind, inputs, title, mode, size or SHOWN.get(kind, (320, 0)), files)
 
 
 def note(number: int, text: str, size: tuple[int, int] = (340, 250)) -> Node:

@@ -22,9 +22,9 @@ from selenium.webdriver.common.keys import Keys
 
 from scripts.paths import CHECKOUT
 from scripts.shipped.canvas import WORKFLOWS, opened
-from scripts.shipped.graphs import CHECKPOINT
+from scripts.shipped.graphs import CHECKPOINT, SDXL
 from scripts.shipped.graphs import WORKFLOWS as GRAPHS
-from scripts.shipped.thumbnails import thumbnail
+from scripts.shipped.thumbnails import NOT_RUN, thumbnail
 
 IMAGES = CHECKOUT / "docs" / "images"
 PATIENCE, OPENS = 300, 60
@@ -72,10 +72,11 @@ def main(wanted: list[str]) -> None:
 
 
 def workflow(page: FrontEnd, name: str) -> None:
-    """A workflow after its run, with the pictures on its nodes."""
+    """A workflow after its run, with the pictures on its nodes; those of large models without one."""
     page.load(on_the_small_checkpoint(json.loads((WORKFLOWS / f"{name}.json").read_text())))
+    page.close_dialogs()
     fill(page)
-    pictures = run(page)
+    pictures = {} if name in NOT_RUN else run(page)
     keep(page, f"run-{name}", fill(page))
     thumbnail(name, pictures).save(WORKFLOWS / f"{name}.jpg", quality=88, optimize=True)
 
@@ -133,7 +134,7 @@ def open_workflow(page: FrontEnd, name: str) -> None:
 def on_the_small_checkpoint(workflow: dict[str, Any]) -> dict[str, Any]:
     """A graph of a checkpoint that is not here with the one that is, and in the size that it likes."""
     for node in workflow["nodes"]:
-        if node["type"] == "CheckpointLoaderSimple" and node["widgets_values"] != [CHECKPOINT]:
+        if node["type"] == "CheckpointLoaderSimple" and node["widgets_values"] == [SDXL]:
             node["widgets_values"] = [CHECKPOINT]
             scale = next(node for node in workflow["nodes"] if node["type"] == "ImageScaleToTotalPixels")
             scale["widgets_values"][1] = 0.06

@@ -1,4 +1,4 @@
-"""The picture of a workflow in the template browser: what it makes of the photo."""
+"""The picture of a workflow in the template browser: what it makes of the photo, or for a large model what it is asked for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from .graphs import LARGE, MANY, TWO_SHAPES
 SIZE, GAP, STRIP = 512, 6, 44
 GROUND = (24, 24, 28)
 
+BECOMES = ("'a red circle…'", "to", "'a green circle…'")
+ADD_AND_REMOVE = ("add: a green circle", "remove: a red circle")
+NOT_RUN: dict[str, tuple[str, tuple[str, ...]]] = {
+    "flux": ("Flux.1 dev", BECOMES),
+    "qwen_image": ("Qwen-Image", ADD_AND_REMOVE),
+    "z_image_turbo": ("Z-Image-Turbo", BECOMES),
+    "sd35": ("SD 3.5", ADD_AND_REMOVE),
+}
+"""Workflows of models that are too large to be run here: a title, and what they are asked for."""
+
 Made = dict[int, list[Image.Image]]
 """Pictures of a run, by the node that shows them."""
 
@@ -17,6 +27,8 @@ Made = dict[int, list[Image.Image]]
 def thumbnail(name: str, made: Made) -> Image.Image:
     """A square picture of a run's results."""
     photos = pictures()
+    if name in NOT_RUN:
+        return card(photos[TWO_SHAPES], *NOT_RUN[name])
     photo, result = photos[TWO_SHAPES], made[11][0] if 11 in made else None
     if name == "several_concepts":
         return grid([("before", photo), ("after", result), ("mask 1", made[13][0]), ("mask 2", made[13][1])])
@@ -32,6 +44,17 @@ def thumbnail(name: str, made: Made) -> Image.Image:
     if name == "large_photo":
         return grid([("before", photos[LARGE]), ("after", result)], 1)
     return grid([("before", photo), ("after", result)])
+
+
+def card(photo: Image.Image, title: str, lines: tuple[str, ...]) -> Image.Image:
+    """A title, the photo, and lines below it."""
+    made = Image.new("RGB", (SIZE, SIZE), GROUND)
+    draw = ImageDraw.Draw(made)
+    draw.text((SIZE // 2, 48), title, "white", ImageFont.load_default(52), anchor="mm")
+    made.paste(photo, ((SIZE - photo.width) // 2, 100))
+    for place, line in enumerate(lines):
+        draw.text((SIZE // 2, 384 + place * 36 + (3 - len(lines)) * 18), line, "white", ImageFont.load_default(28), anchor="mm")
+    return made
 
 
 def panels(sheet: Image.Image, count: int, columns: int = 3, size: int = 256) -> list[Image.Image]:

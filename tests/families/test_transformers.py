@@ -8,10 +8,9 @@ import comfy.model_sampling
 import pytest
 import torch
 
-from support.inverted import FAMILIES, KNOWN, STEPS, Photo, build, concept, invert, module
+from support.inverted import DISTILLED, FAMILIES, KNOWN, STEPS, Photo, build, concept, invert, module
 
 EXACT = 1e-5
-DISTILLED = {"Flux.1 dev", "Flux.1 Fill", "Flux.2", "Hunyuan-Image 2.1 distilled"}
 
 
 @pytest.fixture(scope="module", params=KNOWN)

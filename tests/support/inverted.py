@@ -31,6 +31,8 @@ FAMILIES: dict[str, Transformer] = TRANSFORMERS | {
 }
 KNOWN = [name for name, family in FAMILIES.items() if family.is_there]
 """Those that this ComfyUI has."""
+DISTILLED = {"Flux.1 dev", "Flux.1 Fill", "Flux.2", "Hunyuan-Image 2.1 distilled"}
+"""Those that take the strength of guidance as an input."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,15 @@ step to step."""
 
 
 def build(name: str) -> Network:
-    model = FAMILIES[name].model()
-    network = model.model.diffusion_model
+    return Network(FAMILIES[name], calm(FAMILIES[name].model()))
+
+
+def calm(model: ModelPatcher) -> ModelPatcher:
     with torch.no_grad():
-        for key, parameter in network.named_parameters():
+        for key, parameter in model.model.diffusion_model.named_parameters():
             if key.endswith(LAST_LAYERS):
                 parameter.mul_(0.05)
-    return Network(FAMILIES[name], model)
+    return model
 
 
 def module(name: str) -> Any:

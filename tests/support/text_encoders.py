@@ -196,6 +196,10 @@ FAMILIES = {
 }
 
 
+MISREAD = ("HiDream", "Flux.2 dev", "Ernie-Image")
+"""Those with a vocabulary of Llama or Mistral, which ComfyUI does not read with version 5 of transformers."""
+
+
 class NoVision(torch.nn.Module):
     """In place of what a text encoder reads images with, which is large, and not asked here."""
 
