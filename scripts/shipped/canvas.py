@@ -25,20 +25,25 @@ OF_THE_PAGE = ("id", "revision", "config", "extra")
 
 @contextlib.contextmanager
 def opened() -> Iterator[FrontEnd]:
-    """The page on a server of its own, with the pictures that the workflows open, and empty files in place of the models that they name."""
+    """The page on a server of its own, with the pictures and models that the workflows name."""
     with tempfile.TemporaryDirectory(prefix="ledits-canvas-") as name:
         folder = Path(name)
         for part in ("base/input", "base/user/default", "profile"):
             (folder / part).mkdir(parents=True)
         for file, picture in pictures().items():
             picture.save(folder / "base/input" / file)
-        for model in (file for workflow in WRITTEN.values() for node in workflow.nodes() for file in node.files):
-            path = folder / "base/models" / model.directory / model.name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+        stand_in_for_models(folder / "base/models")
         (folder / "base/user/default/comfy.settings.json").write_text(json.dumps(SETTINGS))
         with ComfyServer(folder / "base") as server, FrontEnd(server, folder / "profile") as page:
             yield page
+
+
+def stand_in_for_models(folder: Path) -> None:
+    """Empty files of the models that the workflows name: the page looks on the internet for those that are missing."""
+    for file in (file for workflow in WRITTEN.values() for node in workflow.nodes() for file in node.files):
+        path = folder / file.directory / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
 
 
 def build(page: FrontEnd, workflow: Workflow) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from scripts.host.front_end import SETTINGS, FrontEnd, programs
 import pytest
 
 from scripts.paths import CHECKOUT
+from scripts.shipped.canvas import stand_in_for_models
 
 MISSING = """No Chromium here, so ComfyUI's page was NOT tested.
 On Debian and Ubuntu: sudo apt-get install chromium chromium-driver fonts-wqy-zenhei"""
@@ -22,6 +23,7 @@ def page(tmp_path_factory):
         (folder / part).mkdir(parents=True)
     for picture in (CHECKOUT / "workflows").glob("*.png"):
         shutil.copy(picture, folder / "input")
+    stand_in_for_models(folder / "models")
     (folder / "user/default/comfy.settings.json").write_text(json.dumps(SETTINGS))
     with ComfyServer(folder) as server, FrontEnd(server, tmp_path_factory.mktemp("profile")) as front_end:
         yield front_end

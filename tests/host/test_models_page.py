@@ -1,4 +1,4 @@
-"""docs/models.md against the families that the tests are of, and its start values against the workflows."""
+"""docs/models.md against the families that the tests are of, and the workflows for transformers against it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from scripts.host import in_comfy  # noqa: F401 (ComfyUI must be set to the CPU before the tests import anything of it)
 
 import comfyui_version
+import folder_paths
 import pytest
 from comfy import supported_models
 
@@ -101,3 +102,16 @@ def test_the_workflows_start_from_the_values_that_are_said(name):
 def test_every_kind_of_guidance_has_start_values():
     said = {kind.removesuffix(" guidance") for kind in rows("kind of model")} - {"UNet"}
     assert said == {row["guidance"] for row in MODELS.values()}
+
+
+@pytest.mark.parametrize("name", KIND_OF_WORKFLOW)
+def test_a_workflow_says_where_each_of_its_files_is_found(name):
+    """As ComfyUI's page reads it, which offers to fetch what is missing."""
+    nodes = json.loads((CHECKOUT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))["nodes"]
+    loaded = {value for node in nodes for value in node.get("widgets_values") or () if str(value).endswith(".safetensors")}
+    files = [file for node in nodes for file in node["properties"].get("models", ())]
+    assert {file["name"] for file in files} == loaded
+    for file in files:
+        assert file["url"].startswith("https://")
+        assert file["url"].endswith(f"/{file['name']}")
+        assert file["directory"] in folder_paths.folder_names_and_paths
