@@ -18,7 +18,7 @@ from PIL import Image
 from scripts.paths import CHECKOUT, CHECKPOINT, OUTPUT
 
 from .edits import Edit
-from .methods import IMG2IMG, OURS, REPAIRED, SHIPPED, TRUE_MASK
+from .methods import FOUND, IMG2IMG, OURS, REPAIRED, SHIPPED, TRUE_MASK
 from .settings import Setting
 
 FOLDER = OUTPUT / "quality"
@@ -40,13 +40,18 @@ _GUIDANCE = ("steps", "skip", "scale", "remove_scale", "warmup", "cooldown")
 _MASKS = ("mask_mode", "area")
 USED = {
     OURS: (*_GUIDANCE, *_MASKS, "named_words", "resolution", "average_steps", "look"),
+    FOUND: ("skip",),
     TRUE_MASK: _GUIDANCE,
     SHIPPED: (*_GUIDANCE, *_MASKS),
     REPAIRED: (*_GUIDANCE, *_MASKS),
     IMG2IMG: ("steps", "strength"),
 }
 """What of a setting a method depends on: with the rest another, its results stay."""
-SOURCES = {OURS: _PACK, TRUE_MASK: _PACK, SHIPPED: _DIFFUSERS, REPAIRED: _DIFFUSERS, IMG2IMG: ("benchmarks/quality/img2img.py",)}
+SOURCES = {
+    **dict.fromkeys((OURS, FOUND, TRUE_MASK), _PACK),
+    **dict.fromkeys((SHIPPED, REPAIRED), _DIFFUSERS),
+    IMG2IMG: ("benchmarks/quality/img2img.py",),
+}
 
 
 @dataclass(frozen=True)
