@@ -1,4 +1,4 @@
-"""What is compared: five ways to edit a picture, behind one small interface."""
+"""What is compared: six ways to edit a picture, behind one small interface."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from .edits import Edit
 from .result import Result
 from .settings import Setting
 
-OURS, TRUE_MASK, SHIPPED, REPAIRED, IMG2IMG = METHODS = ("ours", "ours_true_mask", "diffusers_as_shipped", "diffusers_repaired", "img2img")
+OURS, FOUND, TRUE_MASK, SHIPPED, REPAIRED, IMG2IMG = METHODS = (
+    *("ours", "ours_place_found", "ours_true_mask"),
+    *("diffusers_as_shipped", "diffusers_repaired", "img2img"),
+)
 
 
 class Method(Protocol):
@@ -29,6 +32,12 @@ def _ours() -> Method:
     from . import ours
 
     return ours.ours
+
+
+def _ours_place_found() -> Method:
+    from . import ours
+
+    return ours.ours_place_found
 
 
 def _ours_true_mask() -> Method:
@@ -57,6 +66,7 @@ def _img2img() -> Method:
 
 _MAKERS: dict[str, Callable[[], Method]] = {
     OURS: _ours,
+    FOUND: _ours_place_found,
     TRUE_MASK: _ours_true_mask,
     SHIPPED: _as_shipped,
     REPAIRED: _repaired,

@@ -1,4 +1,4 @@
-"""The pack's own nodes, with the masks that they find and with the true regions in their place."""
+"""The pack's own nodes: with masks tuned for each kind of edit, with a place found for any kind, and with the true regions."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from .edits import Edit
 from .result import Result
 from .settings import SEED, Setting, edit_requests, naming
 
+ANY_KIND = Setting(steps=20, scale=12.0, remove_scale=3.0)
+"""Of all edits in a place that is found; only the skip is the kind's own."""
 KEPT_AROUND = 1.5
 """What is kept of the picture for an object, as a multiple of its size."""
 
@@ -38,6 +40,15 @@ def ours(edit: Edit, setting: Setting, full: bool = False) -> Result:
     rows, columns = original.shape[-2:]
     grid = (setting.resolution,) * 2 if setting.resolution else (rows // 4, columns // 4)
     return Result(samples, masks, grid, error)
+
+
+def ours_place_found(edit: Edit, setting: Setting, full: bool = False) -> Result:
+    """The thing that changes is only named: its place and size are found, and the rest is kept. An added thing is where its words look."""
+    setting = replace(ANY_KIND, skip=setting.skip)
+    with _watched() as seen:
+        samples = _edit_node(edit, setting, _concepts(edit, setting, "attention", find=True), keep_background=True)
+    masks = stacked(seen, len(edit_requests(edit, setting)))
+    return Result(samples, {"attention": masks["attention"]}, tuple(samples.shape[-2:]))
 
 
 def ours_true_mask(edit: Edit, setting: Setting, full: bool = False) -> Result:
@@ -67,19 +78,21 @@ def _watched() -> Iterator[list[dict[str, Tensor]]]:
         yield seen
 
 
-def _edit_node(edit: Edit, setting: Setting, concepts: tuple) -> Tensor:
+def _edit_node(edit: Edit, setting: Setting, concepts: tuple, **settings: Any) -> Tensor:
     inversion = _inversion(edit, setting.steps, setting.skip, setting.solver, setting.path_shift)
     model = _attentive(setting.resolution, setting.average_steps)
-    inputs = {"concepts": concepts} if concepts else {}
+    inputs = settings | ({"concepts": concepts} if concepts else {})
     return in_comfy.run("LEDITS_Edit", model=model, inversion=inversion, **inputs)[0]["samples"]
 
 
-def _concepts(edit: Edit, setting: Setting, mode: str, true_mask: bool = False) -> tuple:
+def _concepts(edit: Edit, setting: Setting, mode: str, true_mask: bool = False, find: bool = False) -> tuple:
     concepts: tuple = ()
     for request in edit_requests(edit, setting):
         where, words = {}, request.words
         if true_mask:
             where = {"mask": torch.from_numpy(request.change.region).float()[None]}
+        elif find and request.change.before is not None:
+            where, words = {"where": request.change.before.phrase}, naming(request.change.before)
         elif setting.look and request.change.before is not None:
             where, words = {"attention": _seen(edit, request.change.before, setting)}, naming(request.change.before)
         elif setting.look:
@@ -90,7 +103,7 @@ def _concepts(edit: Edit, setting: Setting, mode: str, true_mask: bool = False) 
             text=request.text,
             direction="add" if request.add else "remove",
             scale=request.scale,
-            threshold=request.threshold,
+            threshold=0.0 if find else request.threshold,
             mask_mode=mode,
             warmup=setting.warmup,
             cooldown=setting.cooldown,

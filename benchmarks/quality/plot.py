@@ -12,17 +12,21 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from .edits import KINDS
-from .methods import IMG2IMG, OURS, REPAIRED, SHIPPED, TRUE_MASK
+from .methods import FOUND, IMG2IMG, OURS, REPAIRED, SHIPPED, TRUE_MASK
 
 NAMES = {
     OURS: "ours",
+    FOUND: "ours, place found",
     TRUE_MASK: "ours, true mask",
     REPAIRED: "diffusers, repaired",
     SHIPPED: "diffusers, as shipped",
     IMG2IMG: "img2img",
 }
-COLOURS = {OURS: "#d1495b", TRUE_MASK: "#8d99ae", REPAIRED: "#30638e", SHIPPED: "#00798c", IMG2IMG: "#edae49"}
-LABELS = {OURS: (9, 7), TRUE_MASK: (9, 7), REPAIRED: (9, -17), SHIPPED: (9, 7), IMG2IMG: (9, 7)}
+COLOURS = {
+    **{OURS: "#d1495b", FOUND: "#7b2d8b", TRUE_MASK: "#8d99ae"},
+    **{REPAIRED: "#30638e", SHIPPED: "#00798c", IMG2IMG: "#edae49"},
+}
+LABELS = {OURS: (9, 7), FOUND: (9, -17), TRUE_MASK: (9, 7), REPAIRED: (9, -17), SHIPPED: (9, 7), IMG2IMG: (9, 7)}
 """Where a name stands from its dot, in points: ours and the repaired reference may lie close together."""
 MARKERS = dict(zip(KINDS, "os^v*", strict=True))
 

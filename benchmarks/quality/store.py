@@ -18,7 +18,7 @@ from PIL import Image
 from scripts.paths import CHECKOUT, CHECKPOINT, OUTPUT
 
 from .edits import Edit
-from .methods import IMG2IMG, OURS, REPAIRED, SHIPPED, TRUE_MASK
+from .methods import FOUND, IMG2IMG, OURS, REPAIRED, SHIPPED, TRUE_MASK
 from .settings import Setting
 
 FOLDER = OUTPUT / "quality"
@@ -41,13 +41,18 @@ _MASKS = ("mask_mode", "area")
 _SOLVER = ("solver", "path_shift")
 USED = {
     OURS: (*_GUIDANCE, *_SOLVER, *_MASKS, "named_words", "resolution", "average_steps", "look"),
+    FOUND: ("skip", *_SOLVER),
     TRUE_MASK: (*_GUIDANCE, *_SOLVER),
     SHIPPED: (*_GUIDANCE, *_MASKS),
     REPAIRED: (*_GUIDANCE, *_MASKS),
     IMG2IMG: ("steps", "strength"),
 }
 """What of a setting a method depends on: with the rest another, its results stay."""
-SOURCES = {OURS: _PACK, TRUE_MASK: _PACK, SHIPPED: _DIFFUSERS, REPAIRED: _DIFFUSERS, IMG2IMG: ("benchmarks/quality/img2img.py",)}
+SOURCES = {
+    **dict.fromkeys((OURS, FOUND, TRUE_MASK), _PACK),
+    **dict.fromkeys((SHIPPED, REPAIRED), _DIFFUSERS),
+    IMG2IMG: ("benchmarks/quality/img2img.py",),
+}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from benchmarks.quality import ours
 from benchmarks.quality.checkpoint import latent_of, loaded, picture_of
 from benchmarks.quality.edits import TUNING, make_edit
-from benchmarks.quality.methods import IMG2IMG, METHODS, OURS, REPAIRED, SHIPPED, TRUE_MASK, method
+from benchmarks.quality.methods import FOUND, IMG2IMG, METHODS, OURS, REPAIRED, SHIPPED, TRUE_MASK, method
 from benchmarks.quality.references import Reference
 from benchmarks.quality.scores import iou
 from benchmarks.quality.settings import MASK_MODES, Setting, edit_requests
@@ -78,11 +78,19 @@ def test_a_look_at_the_photo_says_where():
     masks = method(OURS)(EDIT, looking).masks["attention"]
     assert (masks == masks[:1]).all()
     assert iou(masks[0, 0].numpy(), EDIT.region) > 0.5
+
     addition = make_edit(TUNING, "add", 0)
     there = torch.from_numpy(coverage(addition.others[0]) >= 0.5)
     free = ours._beside(addition, looking)[0] > 0.5
     assert free[there].float().mean() < 0.1
     assert free[~there].float().mean() > 0.85
+
+
+def test_a_place_is_found_by_its_name_alone():
+    result = method(FOUND)(EDIT, replace(SETTING, area=5.0, resolution=8))
+    masks = result.masks["attention"]
+    assert (masks == masks[:1]).all()
+    assert iou(masks[0, 0].numpy(), EDIT.region) > 0.6
 
 
 def test_true_masks_leave_the_rest_alone():
