@@ -50,6 +50,7 @@ class Results:
         self.exactness = _read(folder / "exactness.json")
         self.quality = _read(folder / "quality.json")
         self.speed = _read(folder / "speed.json")
+        self.fleet = _read(folder / "fleet.json")
 
     def timed(self) -> Iterable[tuple[str, dict[str, Any]]]:
         """The networks with times, by their readable names."""
@@ -154,6 +155,19 @@ def _megabytes(one: dict[str, Any], key: str) -> str:
     return f"fails with {limit} MB" if value is None else f"{value:.0f} MB"
 
 
+def fleet(results: Results) -> str:
+    rows = ([name, f"{one['photos_an_hour']:,.0f}", decimals(one["cpu_seconds_a_photo"], 1)] for name, one in results.fleet["speed"].items())
+    return table(["", "photos an hour", "CPU seconds a photo"], rows)
+
+
+def fleet_rows(results: Results) -> str:
+    rows = (
+        [f"{int(count):,}", decimals(one["ms_a_row"], 1), f"{one['before_mb']} MB", f"{one['peak_mb']} MB"]
+        for count, one in results.fleet["rows"].items()
+    )
+    return table(["empty rows", "ms a row", "memory of the command before", "at its most"], rows)
+
+
 def summary(results: Results) -> str:
     ours, theirs = (results.quality["methods"][name] for name in ("ours", "diffusers_as_shipped"))
     base = "empty prompt"
@@ -181,6 +195,8 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "speed": speed,
     "speed-ratios": speed_ratios,
     "memory": memory,
+    "fleet": fleet,
+    "fleet-rows": fleet_rows,
     "capture-share": lambda results: f"{results.speed['edit_1']['capture_share']:.2%}",
     "import-ms": lambda results: f"{1000 * results.speed['import_s']:.0f} ms",
     "first-import-ms": lambda results: f"{1000 * results.speed['first_import_s']:.0f} ms",
@@ -208,7 +224,7 @@ def pages() -> list[Path]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page differs")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder with exactness.json, quality.json and speed.json")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder with exactness.json, quality.json, speed.json and fleet.json")
     arguments = parser.parse_args()
     results = Results(arguments.results)
     differs = False

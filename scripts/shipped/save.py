@@ -24,7 +24,17 @@ def main() -> None:
         for name, workflow in GRAPHS.items():
             for path, value in ((WORKFLOWS / f"{name}.json", build(page, workflow)), (WORKFLOWS / "api" / f"{name}.json", exported(page))):
                 write(path, value)
+            if name == "large_photo":
+                write(WORKFLOWS / "api" / "fleet.json", without_viewers(exported(page)))
         write(SUBGRAPHS / f"{NAME}.json", build_blueprint(page))
+
+
+def without_viewers(prompt: dict[str, Any]) -> dict[str, Any]:
+    """For many photos, which nobody looks at as they are made."""
+    kept = {key: node for key, node in prompt.items() if node["class_type"] != "MaskPreview"}
+    edit = next(node for node in kept.values() if node["class_type"] == "LEDITS_Edit")
+    del edit["inputs"]["image"]
+    return kept
 
 
 def write(path: Path, value: Any) -> None:

@@ -31,6 +31,7 @@ LAYERS = {
     "ledits": (("ledits",), LIBRARIES),
     "nodes": (("nodes", "ledits"), (*LIBRARIES, *STEADY_HOST)),
     "nodes/comfyui": HOOKS,
+    "fleet": (("fleet",), (*LIBRARIES, "ray", "filelock", "main", "execution", "folder_paths")),
     **{f"nodes/comfyui/{room}": HOOKS for room in ("attention", "images", "sampling", "storage", "text")},
 }
 """By folder: what it may import of the pack, one direction only, and of others."""
@@ -112,6 +113,10 @@ def test_every_layer_is_looked_at():
         ("nodes", "import os\nos.execvp('ls', [])"),
         ("ledits", "import torch\ntorch.load('weights.pt')"),
         ("ledits", "eval('1')"),
+        ("nodes", "from ..fleet import photos"),
+        ("ledits", "import ray"),
+        ("fleet", "from ..nodes import checks"),
+        ("fleet", "import subprocess"),
     ],
 )
 def test_what_does_not_belong_is_found(folder, line):
