@@ -88,7 +88,7 @@ def work(options: argparse.Namespace, results: Path) -> int:
     order = Order(workflow, options.photos.resolve(), results, comfyui, options.threads, options.comfyui, f"ledits-fleet-{uuid.uuid4().hex[:8]}")
     try:
         with ray_running(options.address, options.workers, options.threads):
-            gpus = cards_of_each(options.workers, options.threads, options.gpus)
+            gpus = cards_of_each(options.gpus)
             progress = Progress(ledger.total, ledger.done)
             print(f"{options.workers} workers start, {f'with {gpus:g} cards each' if gpus else 'on the CPU'}.", flush=True)
             for line in edit_all(order, ledger, options.workers, gpus):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -9,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,10 @@ from .errors import FleetError, PhotoError
 from .host import Host
 from .photos import open_photo, pair, slug
 from .workflow import Workflow
+
+
+TRIES = 3
+"""Times that a photo may end its worker. Ray alone would try for ever."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +73,29 @@ class Editor:
         started = time.monotonic()
         line = {"photo": job["photo"], "result": None, "seconds": 0.0, "worker": self.name, "seed": workflow.seeds(), "error": None}
         try:
-            line["result"] = self._edit(workflow, job["photo"], job["stem"])
+            with self._tried(job["photo"]):
+                line["result"] = self._edit(workflow, job["photo"], job["stem"])
         except PhotoError as error:
             line["error"] = str(error)
         except Exception as error:
             line["error"] = f"{type(error).__name__}: {error}"
         line |= {"seconds": round(time.monotonic() - started, 3), "key": job["key"], "stamp": job["stamp"]}
         return {"line": json.dumps(line)}
+
+    @contextlib.contextmanager
+    def _tried(self, name: str) -> Iterator[None]:
+        """Counts on disk how often a photo was begun and not ended: after the last try nobody else is left to tell."""
+        tries = self.order.state / "tries" / slug(name)
+        tries.parent.mkdir(parents=True, exist_ok=True)
+        count = tries.stat().st_size if tries.exists() else 0
+        if count >= TRIES:
+            raise PhotoError(f"ended its worker {TRIES} times; it may need more memory than there is")
+        with open(tries, "a") as file:
+            file.write("x")
+        try:
+            yield
+        finally:
+            tries.unlink(missing_ok=True)
 
     def _edit(self, workflow: Workflow, name: str, stem: str) -> str:
         photo = open_photo(self.order.photos / name)

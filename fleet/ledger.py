@@ -12,9 +12,6 @@ from typing import Any
 from .errors import FleetError
 from .photos import Photo
 
-TRIES = 3
-"""Times that a photo may end its worker."""
-
 Line = dict[str, Any]
 """A line of the report: photo, result, seconds, worker, seed, error, and the key and stamp of what it was made from."""
 
@@ -26,7 +23,7 @@ class Ledger:
         self.results, self.file = results, results / "report.jsonl"
         # Without a name SQLite keeps the table in a temporary file of its own. Photos are named by their bytes, since Linux takes any.
         self.table = sqlite3.connect("")
-        self.table.execute("CREATE TABLE photos (photo BLOB PRIMARY KEY, job TEXT, tries INT DEFAULT 0, line TEXT, error TEXT, changed INT)")
+        self.table.execute("CREATE TABLE photos (photo BLOB PRIMARY KEY, job TEXT, line TEXT, error TEXT, changed INT)")
 
     def add(self, photo: Photo, key: str) -> None:
         job = {"photo": photo.name, "stem": photo.stem, "values": {}, "key": key, "stamp": photo.stamp}
@@ -63,15 +60,6 @@ class Ledger:
         self.report.flush()
         self._set(line["photo"], line=json.dumps(line), error=line["error"])
         self.done, self.failed = self.done + 1, self.failed + (line["error"] is not None)
-
-    def count_tries(self) -> Iterator[Line]:
-        """After all that is left was tried: the lines of those that have ended their worker too often."""
-        self.table.execute("UPDATE photos SET tries = tries + 1 WHERE line IS NULL")
-        for (text,) in self.table.execute("SELECT job FROM photos WHERE line IS NULL AND tries >= ?", (TRIES,)).fetchall():
-            job = json.loads(text)
-            error = f"ended its worker {TRIES} times; it may need more memory than there is"
-            kept = {name: job[name] for name in ("key", "stamp")}
-            yield {"photo": job["photo"], "result": None, "seconds": None, "worker": None, "seed": None, "error": error} | kept
 
     def left(self) -> Iterator[str]:
         """The jobs of what is to do, as JSON."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import logging
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,7 +15,8 @@ from typing import Any
 
 import ray
 import ray.data
-from ray.data import ActorPoolStrategy, DataContext
+from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
+from ray.data.exceptions import ExecutionTimeoutError
 
 from .editor import Editor, Order
 from .errors import FleetError
@@ -24,12 +27,16 @@ STORE = 100_000_000
 PATIENCE = 900
 """Seconds in which all workers must have started their ComfyUI."""
 JOBS_IN_A_FILE = 1000
+WAITING = 1_000_000
+"""Bytes of jobs that wait for a worker, of some hundred each."""
 
 
 @contextlib.contextmanager
 def ray_running(address: str | None, workers: int, threads: int) -> Iterator[None]:
     """Joins a cluster, or starts Ray on this machine alone, where nobody else can reach it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     alone: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "num_cpus": workers * threads + 1, "object_store_memory": STORE}
     joined = {"runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
     dashboard = None if address else False
@@ -40,25 +47,32 @@ def ray_running(address: str | None, workers: int, threads: int) -> Iterator[Non
         ray.shutdown()
 
 
-def cards_of_each(workers: int, threads: int, wanted: float | None) -> float:
-    """How many cards each worker gets. Raises an error where workers would wait for ever for what is not there."""
-    there = ray.cluster_resources()
-    gpus = (1.0 if there.get("GPU") else 0.0) if wanted is None else wanted
-    for kind, each, name in (("GPU", gpus, "cards"), ("CPU", threads, "CPU threads")):
-        if workers * each > there.get(kind, 0):
-            raise FleetError(
-                f"{workers} workers with {each:g} {name} each need {workers * each:g}, but Ray sees {there.get(kind, 0):g}: "
-                f"take fewer --workers, or other --{'gpus' if kind == 'GPU' else 'threads'}."
-            )
-    return gpus
+def cards_of_each(wanted: float | None) -> float:
+    """How many cards a worker gets: what is wanted, else one if there are cards."""
+    return (1.0 if ray.cluster_resources().get("GPU") else 0.0) if wanted is None else wanted
 
 
 def edit_all(order: Order, ledger: Ledger, workers: int, gpus: float, editor: type[Editor] = Editor) -> Iterator[Line]:
     """The line of every photo as it is done, until each has one."""
+    room = _room(order.threads, gpus)
+    if workers > room:
+        raise FleetError(
+            f"{workers} workers are wanted, each with {gpus:g} cards and {order.threads} CPU threads, but Ray has room for {room}: "
+            "take fewer --workers, --gpus or --threads."
+        )
+    shutil.rmtree(order.state / "tries", ignore_errors=True)
     while ledger.done < ledger.total:
-        yield from _edit_once(order, ledger, min(workers, ledger.total - ledger.done), gpus, editor)
-        # What has no line now was lost with its worker or node.
-        yield from ledger.count_tries()
+        before = ledger.done
+        with contextlib.suppress(ExecutionTimeoutError):  # a photo waits for a worker on a node that is gone
+            yield from _edit_once(order, ledger, min(workers, ledger.total - before, max(1, _room(order.threads, gpus))), gpus, editor)
+        if ledger.done == before:
+            raise FleetError("No worker has done a photo. What they said is in Ray's logs, under /tmp/ray/session_latest/logs.")
+
+
+def _room(threads: int, gpus: float) -> int:
+    """How many workers fit on the nodes that are there."""
+    there = ray.cluster_resources()
+    return int(min(there.get("CPU", 0) / threads, there.get("GPU", 0) / gpus if gpus else math.inf))
 
 
 def _edit_once(order: Order, ledger: Ledger, workers: int, gpus: float, editor: type[Editor]) -> Iterator[Line]:
@@ -68,14 +82,13 @@ def _edit_once(order: Order, ledger: Ledger, workers: int, gpus: float, editor: 
     context.target_max_block_size = 1
     # No photo before all workers have shown that they can run the workflow.
     context.wait_for_min_actors_s = PATIENCE
-    # A task that is lost with its worker is not waited for; it is tried again at the end, and counted.
+    # What is lost is done in another round.
     context.max_errored_blocks = -1
+    # Not all jobs are read at once: each that waits costs memory.
+    context.execution_options.resource_limits = ExecutionResources(object_store_memory=WAITING)
+    jobs = ray.data.read_text(_write_jobs(order, ledger), num_cpus=0.1)
     pool = ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
-    jobs = ray.data.read_text(_write_jobs(order, ledger), ray_remote_args={"num_cpus": 0.1})
-    lines = jobs.map(
-        editor, fn_constructor_args=(order,), compute=pool, num_cpus=order.threads, num_gpus=gpus, max_restarts=-1, max_task_retries=0
-    )
-    for row in lines.iter_rows():
+    for row in jobs.map(editor, fn_constructor_args=(order,), compute=pool, num_cpus=order.threads, num_gpus=gpus).iter_rows():
         yield json.loads(row["line"])
 
 

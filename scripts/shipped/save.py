@@ -31,10 +31,12 @@ def main() -> None:
 
 def without_viewers(prompt: dict[str, Any]) -> dict[str, Any]:
     """For many photos, which nobody looks at as they are made."""
-    kept = {key: node for key, node in prompt.items() if node["class_type"] != "MaskPreview"}
-    edit = next(node for node in kept.values() if node["class_type"] == "LEDITS_Edit")
-    del edit["inputs"]["image"]
-    return kept
+    for key, node in list(prompt.items()):
+        if node["class_type"] == "MaskPreview":
+            del prompt[key]
+        elif node["class_type"] == "LEDITS_Edit":
+            del node["inputs"]["image"]
+    return prompt
 
 
 def write(path: Path, value: Any) -> None:

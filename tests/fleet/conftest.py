@@ -29,7 +29,7 @@ def start(base, tmp_path):
     """Starts the command and returns its process; what is still running when the test ends is killed."""
     running = []
 
-    def begin(*words, **options):
+    def begin(*words, **environment):
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
         running.append(
             subprocess.Popen(
@@ -37,14 +37,14 @@ def start(base, tmp_path):
                 cwd=CHECKOUT,
                 env=inherited
                 | {"PYTHONPATH": python_path_without_checkout(), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-                | {"LEDITS_TEST_MARKS": str(tmp_path)},
+                | {"LEDITS_TEST_MARKS": str(tmp_path)}
+                | environment,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
                 # A test run in the background hands on an ignored SIGINT.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-                **options,
             )
         )
         return running[-1]
@@ -61,7 +61,7 @@ def fleet(start):
 
     def run(*words):
         process = start(*words)
-        said = process.communicate(timeout=200)[0]
+        said = process.communicate(timeout=280)[0]
         return process.returncode, said
 
     return run

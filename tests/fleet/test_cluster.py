@@ -20,7 +20,7 @@ def test_a_node_that_dies_costs_its_photo_another_try(cluster, start, perish, tm
     for number in range(8):
         paint(photos / f"{number}.png", (255, 255, 0))
     second = cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
-    process = start(perish, photos, out, "--workers", 2, "--address", cluster.address)
+    process = start(perish, photos, out, "--workers", 2, "--address", cluster.address, RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S="30")
     deadline = time.monotonic() + 120
     while len({line["worker"] for line in lines_of(out).values()} if (out / "report.jsonl").exists() else ()) < 2:
         assert time.monotonic() < deadline

@@ -4,7 +4,7 @@ import pytest
 from support.photo_folders import paint
 
 from fleet.errors import FleetError
-from fleet.ledger import TRIES, Ledger
+from fleet.ledger import Ledger
 from fleet.photos import Photo
 from fleet.progress import Progress, duration
 from fleet.report import write_report
@@ -68,15 +68,6 @@ def test_values_of_one_photo_change_its_key_alone(out):
         ledger.give("d.png", {}, "other")
     ledger.resume(False)
     assert ledger.done == 1
-
-
-def test_a_photo_is_given_up_after_its_tries(out):
-    ledger = ledger_of(out)
-    given_up = [list(ledger.count_tries()) for _ in range(TRIES)]
-    assert [len(lines) for lines in given_up] == [0, 0, 2]
-    for each in given_up[-1]:
-        ledger.write(each)
-    assert (ledger.done, ledger.failed) == (3, 2)
 
 
 def test_the_page_has_what_failed_first_and_a_thousand_photos(tmp_path):

@@ -144,7 +144,7 @@ def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(fleet, perish,
     ("words", "said"),
     [
         (("--set", "1.ckpt_name=other.safetensors"), "cannot run this workflow: CheckpointLoaderSimple (1): Value not in list"),
-        (("--gpus", "1"), "1 workers with 1 cards each need 1, but Ray sees 0"),
+        (("--gpus", "1"), "1 workers are wanted, each with 1 cards and 1 CPU threads, but Ray has room for 0"),
     ],
 )
 def test_what_cannot_run_is_refused_before_the_first_photo(fleet, tmp_path, words, said):
