@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -33,7 +32,9 @@ from scripts.paths import CHECKOUT, RESULTS
 from scripts.shipped.drawn import SCENES
 
 WORKFLOW = CHECKOUT / "workflows" / "api" / "fleet.json"
-ROWS = (1_000, 10_000, 100_000)
+ROWS = 100_000
+MARKS = (1, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, ROWS)
+"""Rows after which memory is looked at."""
 MEGABYTE = 2**20
 
 
@@ -72,7 +73,9 @@ def plain_loop(photos: Path, base: Path, out: Path) -> None:
 
 def follow(command: list[str], report: Path) -> dict[str, float]:
     """Photos an hour between the first line of the report and the last, and CPU seconds a photo of all processes, start and all."""
-    process = psutil.Popen(command, cwd=CHECKOUT, env=os.environ | {"PYTHONPATH": python_path_without_checkout()}, stdout=subprocess.DEVNULL)
+    process = psutil.Popen(
+        command, cwd=CHECKOUT, env=os.environ | {"PYTHONPATH": python_path_without_checkout()}, stdout=subprocess.DEVNULL
+    )
     spent: dict[int, float] = {}
     times: list[float] = []
     while process.poll() is None:
@@ -91,24 +94,29 @@ def follow(command: list[str], report: Path) -> dict[str, float]:
     }
 
 
-def empty_rows(count: int) -> dict[str, float]:
-    """What Ray Data and the report cost for so many photos, on one worker, and the most memory that this process had."""
+def empty_rows(count: int, minutes: float) -> dict[str, Any]:
+    """What Ray Data and the report cost for so many photos, on one worker, and the memory of this process on the way. Ends early when time is up."""
+    memory, started = {}, 0.0
     with tempfile.TemporaryDirectory() as name:
         ledger = Ledger(Path(name))
         for number in range(count):
             ledger.add(Photo(f"{number:06}.png", f"{number:06}", "0"), "0")
         ledger.resume(False)
-        before = _peak()
         with ray_running(None, 1, 1):
-            started = time.monotonic()
-            for line in edit_all(Order(Workflow({}, "", ""), Path(name), Path(name), Path(name), 1, (), ""), ledger, 1, 0, Idle):
+            order = Order(Workflow({}, "", ""), Path(name), Path(name), Path(name), 1, (), "")
+            for line in edit_all(order, ledger, 1, 0, Idle):
                 ledger.write(line)
-            seconds = time.monotonic() - started
-    return {"ms_a_row": round(1000 * seconds / count, 2), "peak_mb": round(_peak()), "before_mb": round(before)}
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE
+                started = started or time.monotonic()
+                if ledger.done in MARKS:
+                    memory[str(ledger.done)] = round(psutil.Process().memory_info().rss / MEGABYTE)
+                if time.monotonic() - started > 60 * minutes:
+                    break
+    return {
+        "photos": count,
+        "done": ledger.done,
+        "ms_a_row": round(1000 * (time.monotonic() - started) / ledger.done, 2),
+        "memory_mb": memory,
+    }
 
 
 def measure_photos(count: int) -> dict[str, dict[str, float]]:
@@ -120,7 +128,20 @@ def measure_photos(count: int) -> dict[str, dict[str, float]]:
         for label, workers in (("plain loop", 0), ("1 worker", 1), ("2 workers", 2)):
             out = folder / label
             out.mkdir()
-            ours = ["-m", "fleet", WORKFLOW, folder / "photos", out, "--workers", workers, "--threads", 1, "--", "--base-directory", folder / "base"]
+            ours = [
+                "-m",
+                "fleet",
+                WORKFLOW,
+                folder / "photos",
+                out,
+                "--workers",
+                workers,
+                "--threads",
+                1,
+                "--",
+                "--base-directory",
+                folder / "base",
+            ]
             plain = ["-m", "benchmarks.fleet", "--plain", folder / "photos", folder / "base", out]
             command = [sys.executable, *map(str, ours if workers else plain)]
             found[label] = follow(command, out / "report.jsonl")
@@ -130,22 +151,21 @@ def measure_photos(count: int) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=int, default=40)
-    parser.add_argument("--rows", type=int, help="only this: empty rows in this process")
-    parser.add_argument("--plain", type=Path, nargs=3, metavar=("PHOTOS", "BASE", "OUT"), help="only this: the plain loop")
+    parser.add_argument("--photos", type=int, default=40, help="how many are edited by each")
+    parser.add_argument("--minutes", type=float, default=60, help="the longest that the empty rows may take")
+    parser.add_argument("--only", choices=("speed", "rows"), help="keep the other part of the results")
+    parser.add_argument("--plain", type=Path, nargs=3, metavar=("PHOTOS", "BASE", "OUT"), help="only the plain loop")
     arguments = parser.parse_args()
-    if arguments.rows:
-        print(json.dumps(empty_rows(arguments.rows)))
-    elif arguments.plain:
-        plain_loop(*arguments.plain)
-    else:
-        results: dict[str, Any] = {"photos": arguments.photos, "speed": measure_photos(arguments.photos), "rows": {}}
-        for count in ROWS:
-            # Each in a process of its own, whose memory has seen nothing else.
-            done = subprocess.run([sys.executable, "-m", "benchmarks.fleet", "--rows", str(count)], cwd=CHECKOUT, stdout=subprocess.PIPE, check=True)
-            results["rows"][str(count)] = json.loads(done.stdout.splitlines()[-1])
-            print(count, results["rows"][str(count)], file=sys.stderr, flush=True)
-        (RESULTS / "fleet.json").write_text(json.dumps(results, indent=1) + "\n")
+    if arguments.plain:
+        return plain_loop(*arguments.plain)
+    file = RESULTS / "fleet.json"
+    results = json.loads(file.read_text()) if file.exists() else {}
+    if arguments.only != "rows":
+        results["speed"] = measure_photos(arguments.photos)
+    if arguments.only != "speed":
+        results["rows"] = empty_rows(ROWS, arguments.minutes)
+    file.write_text(json.dumps(results, indent=1) + "\n")
+    print(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import traceback
 import uuid
 from pathlib import Path
 
@@ -85,7 +86,9 @@ def work(options: argparse.Namespace, results: Path) -> int:
         from .run import cards_of_each, edit_all, ray_running
     except ImportError as error:
         raise FleetError(f'{error}: install it into the Python of ComfyUI with pip install "ray[data]".') from None
-    order = Order(workflow, options.photos.resolve(), results, comfyui, options.threads, options.comfyui, f"ledits-fleet-{uuid.uuid4().hex[:8]}")
+    order = Order(
+        workflow, options.photos.resolve(), results, comfyui, options.threads, options.comfyui, f"ledits-fleet-{uuid.uuid4().hex[:8]}"
+    )
     try:
         with ray_running(options.address, options.workers, options.threads):
             gpus = cards_of_each(options.gpus)
@@ -116,6 +119,8 @@ def main() -> int:
         print(f"Another run is at work on {results}.", file=sys.stderr)
     except (FleetError, OSError) as error:
         print(f"{error}", file=sys.stderr)
+    except Exception:
+        traceback.print_exc()
     except KeyboardInterrupt:
         print("Stopped. The same command goes on with what is left.", file=sys.stderr)
         return 130

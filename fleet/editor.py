@@ -23,7 +23,6 @@ from .host import Host
 from .photos import open_photo, pair, slug
 from .workflow import Workflow
 
-
 TRIES = 3
 """Times that a photo may end its worker. Ray alone would try for ever."""
 
@@ -56,18 +55,28 @@ class Editor:
     def __init__(self, order: Order):
         self.order = order
         self.name = f"{platform.node()}:{os.getpid()}"
+        self.refusal = ""
+        try:
+            self.host = self._start_comfyui()
+        except (FleetError, PhotoError) as error:
+            # Told in place of the first photo: of an error here Ray would print pages.
+            self.refusal = f"The worker on {platform.node()} cannot run this workflow: {error}"
+
+    def _start_comfyui(self) -> Host:
+        """Raises an error where it lacks a node or a model of the workflow."""
         # A node may have its ComfyUI elsewhere than the machine that gives the orders.
-        comfyui = Path(os.environ.get("COMFYUI_PATH", order.comfyui))
+        comfyui = Path(os.environ.get("COMFYUI_PATH", self.order.comfyui))
         # Ray hides all cards but a worker's own. On a Mac it knows of none.
         cpu = () if ray.get_gpu_ids() or sys.platform == "darwin" else ("--cpu",)
-        self.host = Host(comfyui, Path(tempfile.mkdtemp(prefix=f"{order.run}-")), order.threads, (*cpu, *order.options))
-        Image.new("RGB", (64, 64)).save(self.host.photo)
-        try:
-            self.host.check(order.workflow.prompt_of(""), order.workflow.save)
-        except PhotoError as error:
-            raise FleetError(f"The worker on {platform.node()} cannot run this workflow: {error}") from None
+        folder = Path(tempfile.mkdtemp(prefix=f"{self.order.run}-"))
+        host = Host(comfyui, folder, self.order.threads, (*cpu, *self.order.options))
+        Image.new("RGB", (64, 64)).save(host.photo)
+        host.check(self.order.workflow.prompt_of(""), self.order.workflow.save)
+        return host
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        if self.refusal:
+            return {"line": json.dumps({"refusal": self.refusal})}
         job = json.loads(row["text"])
         workflow = self.order.workflow.with_values(job["values"])
         started = time.monotonic()

@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from .errors import FleetError, PhotoError
 from .workflow import PHOTO, Prompt
@@ -46,7 +45,9 @@ class Host:
 
             self.loop, self.server, _ = main.start_comfyui()
         except SystemExit:
-            raise FleetError(f"ComfyUI does not start with {' '.join(options) or 'its arguments'}; what it says is in Ray's log of the worker.") from None
+            raise FleetError(
+                f"ComfyUI does not start with {' '.join(options) or 'its arguments'}; what it says is in Ray's log of the worker."
+            ) from None
         import folder_paths
         import torch
 
@@ -60,7 +61,9 @@ class Host:
         import execution
 
         _, error, _, nodes = self.loop.run_until_complete(execution.validate_prompt(uuid.uuid4().hex, prompt, [save]))
-        reasons = [f"{node['class_type']} ({key}): {each['message']}: {each['details']}" for key, node in nodes.items() for each in node["errors"]]
+        reasons = [
+            f"{node['class_type']} ({key}): {each['message']}: {each['details']}" for key, node in nodes.items() for each in node["errors"]
+        ]
         if error or reasons:
             raise PhotoError("; ".join(reasons) or f"{error['message']} {error['details']}".strip())
 

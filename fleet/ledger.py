@@ -34,7 +34,8 @@ class Ledger:
         job = self._job(name)
         if job is None:
             raise FleetError(f"The values name a photo that is not there: {name!r}. Write its path inside the folder, such as shoes/1.jpg.")
-        self._set(name, job=json.dumps(job | {"values": values, "key": key}))
+        job |= {"values": values, "key": key}
+        self.table.execute("UPDATE photos SET job = ? WHERE photo = ?", (json.dumps(job), os.fsencode(name)))
 
     def resume(self, again: bool) -> None:
         """Takes over what earlier runs have done. What failed, and photos that changed or whose result is gone, are to do."""
@@ -51,14 +52,15 @@ class Ledger:
                 "Take --again to make these anew, or another folder for the results."
             )
         self.total, self.done, self.failed = self.table.execute("SELECT count(*), count(line), count(error) FROM photos").fetchone()
-        self.report = open(self.file, "a", encoding="utf-8", errors="surrogateescape")
+        self.report = open(self.file, "a", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115 (open as long as the run)
         if not whole:
             self.report.write("\n")  # the run before was ended in the middle of a line
 
     def write(self, line: Line) -> None:
         self.report.write(json.dumps(line, ensure_ascii=False) + "\n")
         self.report.flush()
-        self._set(line["photo"], line=json.dumps(line), error=line["error"])
+        values = (json.dumps(line), line["error"], os.fsencode(line["photo"]))
+        self.table.execute("UPDATE photos SET line = ?, error = ? WHERE photo = ?", values)
         self.done, self.failed = self.done + 1, self.failed + (line["error"] is not None)
 
     def left(self) -> Iterator[str]:
@@ -67,7 +69,9 @@ class Ledger:
 
     def lines(self) -> Iterator[Line]:
         """The report, what failed first."""
-        return (json.loads(line) for (line,) in self.table.execute("SELECT line FROM photos WHERE line NOTNULL ORDER BY error IS NULL, photo"))
+        return (
+            json.loads(line) for (line,) in self.table.execute("SELECT line FROM photos WHERE line NOTNULL ORDER BY error IS NULL, photo")
+        )
 
     def _take_over(self, text: str) -> None:
         try:
@@ -79,12 +83,9 @@ class Ledger:
             return
         stands = line["error"] is None and line["stamp"] == job["stamp"] and (self.results / line["result"]).is_file()
         same = line["key"] == job["key"]
-        self._set(line["photo"], line=json.dumps(line) if stands and same else None, changed=stands and not same)
+        values = (json.dumps(line) if stands and same else None, stands and not same, os.fsencode(line["photo"]))
+        self.table.execute("UPDATE photos SET line = ?, changed = ? WHERE photo = ?", values)
 
     def _job(self, name: str) -> dict[str, Any] | None:
         found = self.table.execute("SELECT job FROM photos WHERE photo = ?", (os.fsencode(name),)).fetchone()
         return json.loads(found[0]) if found else None
-
-    def _set(self, name: str, **values: Any) -> None:
-        columns = ", ".join(f"{column} = ?" for column in values)
-        self.table.execute(f"UPDATE photos SET {columns} WHERE photo = ?", (*values.values(), os.fsencode(name)))

@@ -26,7 +26,12 @@ class Progress:
         self.done, now = done, time.monotonic()
         if now - self.shown >= (0.5 if self.over else EVERY_LINE) or done == self.total:
             self.shown = now
-            print(f"\r{self.text(failed)}\x1b[K" if self.over else self.text(failed), end="" if self.over else "\n", file=sys.stderr, flush=True)
+            print(
+                f"\r{self.text(failed)}\x1b[K" if self.over else self.text(failed),
+                end="" if self.over else "\n",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def text(self, failed: int) -> str:
         rate = (self.done - self.before) / max(time.monotonic() - self.started, 1e-9)

@@ -41,9 +41,13 @@ def write_report(ledger: Ledger, thumbnail: Callable[[str], Path]) -> Path:
     count = max(1, -(-ledger.done // ON_A_PAGE))
     files = [results / ("report.html" if page == 1 else f"report-{page}.html") for page in range(1, count + 1)]
     for number, file in enumerate(files, 1):
-        links = " ".join(f"<b>{other}</b>" if other == number else f'<a href="{files[other - 1].name}">{other}</a>' for other in range(1, count + 1))
+        links = " ".join(
+            f"<b>{other}</b>" if other == number else f'<a href="{files[other - 1].name}">{other}</a>' for other in range(1, count + 1)
+        )
         figures = "\n".join(figure(line, results, thumbnail) for line in itertools.islice(lines, ON_A_PAGE))
-        text = PAGE.format(title=html.escape(results.name), total=ledger.done, failed=ledger.failed, pages=links if count > 1 else "", figures=figures)
+        text = PAGE.format(
+            title=html.escape(results.name), total=ledger.done, failed=ledger.failed, pages=links if count > 1 else "", figures=figures
+        )
         file.write_text(text, encoding="utf-8", errors="replace")
     return files[0]
 

@@ -17,6 +17,7 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 from ray.data.exceptions import ExecutionTimeoutError
+from ray.exceptions import RayError
 
 from .editor import Editor, Order
 from .errors import FleetError
@@ -26,7 +27,8 @@ STORE = 100_000_000
 """Bytes of Ray's object store on one machine: only names go through it."""
 PATIENCE = 900
 """Seconds in which all workers must have started their ComfyUI."""
-JOBS_IN_A_FILE = 1000
+ROUND = 1000
+"""Photos of a worker after which all start anew: until then Ray Data keeps some kilobytes about each."""
 WAITING = 1_000_000
 """Bytes of jobs that wait for a worker, of some hundred each."""
 
@@ -40,7 +42,12 @@ def ray_running(address: str | None, workers: int, threads: int) -> Iterator[Non
     alone: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "num_cpus": workers * threads + 1, "object_store_memory": STORE}
     joined = {"runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
     dashboard = None if address else False
-    ray.init(address or "local", include_dashboard=dashboard, log_to_driver=False, logging_level="error", **(joined if address else alone))
+    try:
+        ray.init(
+            address or "local", include_dashboard=dashboard, log_to_driver=False, logging_level="critical", **(joined if address else alone)
+        )
+    except Exception as error:
+        raise FleetError(f"Ray does not start{f' at {address}' if address else ''}: {error}") from None
     try:
         yield
     finally:
@@ -63,8 +70,12 @@ def edit_all(order: Order, ledger: Ledger, workers: int, gpus: float, editor: ty
     shutil.rmtree(order.state / "tries", ignore_errors=True)
     while ledger.done < ledger.total:
         before = ledger.done
-        with contextlib.suppress(ExecutionTimeoutError):  # a photo waits for a worker on a node that is gone
+        try:
             yield from _edit_once(order, ledger, min(workers, ledger.total - before, max(1, _room(order.threads, gpus))), gpus, editor)
+        except ExecutionTimeoutError:
+            pass  # a photo waits for a worker on a node that is gone
+        except RayError as error:
+            raise FleetError(f"Ray cannot go on: {error}") from None
         if ledger.done == before:
             raise FleetError("No worker has done a photo. What they said is in Ray's logs, under /tmp/ray/session_latest/logs.")
 
@@ -86,19 +97,22 @@ def _edit_once(order: Order, ledger: Ledger, workers: int, gpus: float, editor: 
     context.max_errored_blocks = -1
     # Not all jobs are read at once: each that waits costs memory.
     context.execution_options.resource_limits = ExecutionResources(object_store_memory=WAITING)
-    jobs = ray.data.read_text(_write_jobs(order, ledger), num_cpus=0.1)
+    jobs = ray.data.read_text(_write_jobs(order, ledger, workers), num_cpus=0.1)
     pool = ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
     for row in jobs.map(editor, fn_constructor_args=(order,), compute=pool, num_cpus=order.threads, num_gpus=gpus).iter_rows():
-        yield json.loads(row["line"])
+        line = json.loads(row["line"])
+        if "refusal" in line:
+            raise FleetError(line["refusal"])
+        yield line
 
 
-def _write_jobs(order: Order, ledger: Ledger) -> list[str]:
-    """Files of jobs, a line each, which the nodes read bit by bit."""
+def _write_jobs(order: Order, ledger: Ledger, workers: int) -> list[str]:
+    """Files of a round's jobs, a line each, which the nodes read bit by bit."""
     folder = order.state / "jobs"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    left, files = ledger.left(), []
-    while chunk := list(itertools.islice(left, JOBS_IN_A_FILE)):
+    left, files = itertools.islice(ledger.left(), workers * ROUND), []
+    while chunk := list(itertools.islice(left, ROUND)):
         file = folder / f"{len(files):06}.jsonl"
         file.write_text("\n".join(chunk))
         files.append(str(file))

@@ -70,22 +70,24 @@ class Workflow:
         found = [key for key in nodes if name in self.prompt[key]["inputs"]]
         if len(found) != 1:
             what = "has no" if not found else "has more than one"
-            raise FleetError(f"{target}: the workflow {what} input {name!r} there; name it as NODE.{name}, with one of {_inputs(self.prompt, name)}.")
+            raise FleetError(
+                f"{target}: the workflow {what} input {name!r} there; name it as NODE.{name}, with one of {_inputs(self.prompt, name)}."
+            )
         return found[0], name
 
 
 def _only_node(prompt: Prompt, kind: str, named: str | None, option: str) -> str:
     """The id of the node that a person named, by id or title, or else of the only one of its kind."""
     found = [
-        key
-        for key, node in prompt.items()
-        if (named in (key, node.get("_meta", {}).get("title")) if named else node["class_type"] == kind)
+        key for key, node in prompt.items() if (named in (key, node.get("_meta", {}).get("title")) if named else node["class_type"] == kind)
     ]
     if len(found) == 1:
         return found[0]
     if named:
         raise FleetError(f"{option} {named}: {len(found)} nodes of the workflow have this id or title; it has {_listed(prompt)}.")
-    raise FleetError(f"The workflow has {len(found)} {kind} nodes where one is needed; name the right node with {option}, of {_listed(prompt)}.")
+    raise FleetError(
+        f"The workflow has {len(found)} {kind} nodes where one is needed; name the right node with {option}, of {_listed(prompt)}."
+    )
 
 
 def _typed(target: str, text: str, current: Any) -> Any:
@@ -99,7 +101,9 @@ def _typed(target: str, text: str, current: Any) -> Any:
     except ValueError:
         value = None
     if isinstance(value, bool) != isinstance(current, bool) or not isinstance(value, int | float):
-        raise FleetError(f"{target} is {current!r} in the workflow, but {text!r} is not {'true or false' if isinstance(current, bool) else 'a number'}.")
+        raise FleetError(
+            f"{target} is {current!r} in the workflow, but {text!r} is not {'true or false' if isinstance(current, bool) else 'a number'}."
+        )
     return value
 
 
@@ -110,4 +114,6 @@ def _listed(prompt: Prompt) -> str:
 def _inputs(prompt: Prompt, name: str) -> str:
     """The nodes that have this input, or else every input that takes a value."""
     having = [f"{key}.{name}" for key, node in prompt.items() if name in node["inputs"]]
-    return ", ".join(having or (f"{key}.{each}" for key, node in prompt.items() for each, value in node["inputs"].items() if not isinstance(value, list)))
+    return ", ".join(
+        having or (f"{key}.{each}" for key, node in prompt.items() for each, value in node["inputs"].items() if not isinstance(value, list))
+    )

@@ -156,16 +156,15 @@ def _megabytes(one: dict[str, Any], key: str) -> str:
 
 
 def fleet(results: Results) -> str:
-    rows = ([name, f"{one['photos_an_hour']:,.0f}", decimals(one["cpu_seconds_a_photo"], 1)] for name, one in results.fleet["speed"].items())
+    rows = (
+        [name, f"{one['photos_an_hour']:,.0f}", decimals(one["cpu_seconds_a_photo"], 1)] for name, one in results.fleet["speed"].items()
+    )
     return table(["", "photos an hour", "CPU seconds a photo"], rows)
 
 
 def fleet_rows(results: Results) -> str:
-    rows = (
-        [f"{int(count):,}", decimals(one["ms_a_row"], 1), f"{one['before_mb']} MB", f"{one['peak_mb']} MB"]
-        for count, one in results.fleet["rows"].items()
-    )
-    return table(["empty rows", "ms a row", "memory of the command before", "at its most"], rows)
+    rows = [[f"{int(done):,}", f"{memory} MB"] for done, memory in results.fleet["rows"]["memory_mb"].items()]
+    return table([f"of {results.fleet['rows']['photos']:,} empty rows done", "memory of the command"], rows)
 
 
 def summary(results: Results) -> str:
@@ -197,6 +196,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "memory": memory,
     "fleet": fleet,
     "fleet-rows": fleet_rows,
+    "fleet-row-ms": lambda results: f"{results.fleet['rows']['ms_a_row']:.0f} ms",
     "capture-share": lambda results: f"{results.speed['edit_1']['capture_share']:.2%}",
     "import-ms": lambda results: f"{1000 * results.speed['import_s']:.0f} ms",
     "first-import-ms": lambda results: f"{1000 * results.speed['first_import_s']:.0f} ms",

@@ -78,4 +78,3 @@ def perish(tmp_path):
     path = tmp_path / "perish.json"
     path.write_text(json.dumps(nodes))
     return path
-

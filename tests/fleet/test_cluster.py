@@ -3,6 +3,7 @@
 import time
 
 import pytest
+
 from support.photo_folders import files_in, lines_of, paint
 
 

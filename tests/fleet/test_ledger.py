@@ -1,13 +1,13 @@
 """What is done, what is to do, and what a report that was cut off still says."""
 
 import pytest
-from support.photo_folders import paint
 
 from fleet.errors import FleetError
 from fleet.ledger import Ledger
 from fleet.photos import Photo
 from fleet.progress import Progress, duration
 from fleet.report import write_report
+from support.photo_folders import paint
 
 
 def ledger_of(out, key="k", again=False, photos=("a.png", "b.png", "c.png"), stamp="1"):
@@ -64,7 +64,7 @@ def test_values_of_one_photo_change_its_key_alone(out):
     for name in ("a.png", "b.png"):
         ledger.add(Photo(name, name, "1"), "k")
     ledger.give("b.png", {"8.text": "x"}, "other")
-    with pytest.raises(FleetError, match="'d.png'"):
+    with pytest.raises(FleetError, match=r"'d\.png'"):
         ledger.give("d.png", {}, "other")
     ledger.resume(False)
     assert ledger.done == 1

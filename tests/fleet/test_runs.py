@@ -11,11 +11,11 @@ from scripts.host.comfy_server import ComfyServer
 import psutil
 import pytest
 from PIL import Image
-from support.fleet_nodes import FAILS, FILLS_THE_DISK, KILLS, KILLS_ONCE, WAITS
-from support.photo_folders import files_in, lines_of, paint, pixels
 
 from scripts.paths import CHECKOUT
 from scripts.shipped.drawn import pictures
+from support.fleet_nodes import FAILS, FILLS_THE_DISK, KILLS, KILLS_ONCE, WAITS
+from support.photo_folders import files_in, lines_of, paint, pixels
 
 SHIPPED = CHECKOUT / "workflows" / "api" / "fleet.json"
 QUICK = ("--set", "5.steps=3")
@@ -39,7 +39,10 @@ def test_two_workers_make_what_one_comfyui_makes(base, fleet, tmp_path):
     (tmp_path / "values.csv").write_text("photo,8.text,6.seed\n鞋子/-x.png,a yellow circle,5\n", encoding="utf-8")
     code, said = fleet(SHIPPED, photos, out, "--workers", 2, *QUICK, "--values", tmp_path / "values.csv")
     lines = lines_of(out)
-    assert (code, set(lines)) == (1, {"two shapes.png", "鞋子/-x.png", "-x.png", "turned.jpg", "dot.png", "empty.png", "text.png", "cut.png"}), said
+    assert (code, set(lines)) == (
+        1,
+        {"two shapes.png", "鞋子/-x.png", "-x.png", "turned.jpg", "dot.png", "empty.png", "text.png", "cut.png"},
+    ), said
     assert {name for name, line in lines.items() if line["error"]} == {"empty.png", "text.png", "cut.png"}
     assert all("cannot be read as an image" in line["error"] for line in lines.values() if line["error"])
     assert pixels(out / "turned.png").shape == (192, 128, 3)
@@ -108,7 +111,9 @@ def test_stopped_and_killed_it_goes_on_with_what_is_left(start, fleet, perish, t
         assert all(pixels(out / name).shape == (16, 16, 3) for name in results)
 
     process, started = begin(2)
-    listening = [each.laddr.ip for child in [psutil.Process(process.pid), *started] for each in child.net_connections() if each.status == "LISTEN"]
+    listening = [
+        each.laddr.ip for child in [psutil.Process(process.pid), *started] for each in child.net_connections() if each.status == "LISTEN"
+    ]
     assert listening
     assert set(listening) <= {"127.0.0.1", "::1"}
     os.kill(process.pid, signal.SIGINT)
@@ -136,7 +141,8 @@ def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(fleet, perish,
     assert (code, "No space left on device. Make room" in said) == (2, True), said
     assert files_in(out) == {"a.png", "report.jsonl", "report.html"}
     assert list((out / ".fleet" / "parts").iterdir()) == []
-    assert fleet(perish, photos, out)[0] == 0
+    code, said = fleet(perish, photos, out)
+    assert code == 0, said
     assert files_in(out) >= {"a.png", "b.png"}
 
 
