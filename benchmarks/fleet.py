@@ -22,11 +22,11 @@ from scripts.host.comfy_server import lay_out, python_path_without_checkout
 import psutil
 from PIL import Image
 
+from fleet.__main__ import LOOPBACK
 from fleet.editor import Editor, Order
 from fleet.host import Host, find_comfyui
 from fleet.ledger import Ledger
 from fleet.photos import Photo, find_photos, open_photo
-from fleet.run import edit_all, ray_running
 from fleet.workflow import Workflow
 from scripts.paths import CHECKOUT, RESULTS
 from scripts.shipped.drawn import SCENES
@@ -96,6 +96,9 @@ def follow(command: list[str], report: Path) -> dict[str, float]:
 
 def empty_rows(count: int, minutes: float) -> dict[str, Any]:
     """What Ray Data and the report cost for so many photos, on one worker, and the memory of this process on the way. Ends early when time is up."""
+    os.environ[LOOPBACK] = "0"
+    from fleet.run import edit_all, ray_running
+
     memory, started = {}, 0.0
     with tempfile.TemporaryDirectory() as name:
         ledger = Ledger(Path(name))

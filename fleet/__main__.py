@@ -30,6 +30,9 @@ from .workflow import Workflow
 FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT))
 """What a system says of a disk on which nothing more can be written."""
 
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray reads it as it is imported; where it is 0, on any system, all that Ray opens is on 127.0.0.1 alone."""
+
 
 def parse(words: list[str]) -> argparse.Namespace:
     ours, theirs = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
@@ -76,12 +79,14 @@ def _pairs(words: list[str]) -> dict[str, str]:
 
 
 def work(options: argparse.Namespace, results: Path) -> int:
-    """Returns how many photos failed."""
+    """The exit code: whether a photo failed."""
     comfyui = find_comfyui()
     workflow, ledger = plan(options, results)
     print(f"{ledger.total - ledger.done:,} photos to do, {ledger.done:,} done.", flush=True)
     if ledger.done == ledger.total:
         return 0
+    if not options.address:
+        os.environ[LOOPBACK] = "0"
     try:
         from .run import cards_of_each, edit_all, ray_running
     except ImportError as error:
@@ -102,8 +107,9 @@ def work(options: argparse.Namespace, results: Path) -> int:
     finally:
         for folder in Path(tempfile.gettempdir()).glob(f"{order.run}-*"):
             shutil.rmtree(folder, ignore_errors=True)
-        print(f"Report: {write_report(ledger, order.thumbnail)}", flush=True)
-    return ledger.failed
+        if ledger.done:
+            print(f"Report: {write_report(ledger, order.thumbnail)}", flush=True)
+    return int(ledger.failed > 0)
 
 
 def main() -> int:
@@ -114,7 +120,7 @@ def main() -> int:
     try:
         (results / ".fleet").mkdir(parents=True, exist_ok=True)
         with FileLock(results / ".fleet" / "lock", timeout=0):
-            return 1 if work(options, results) else 0
+            return work(options, results)
     except Timeout:
         print(f"Another run is at work on {results}.", file=sys.stderr)
     except (FleetError, OSError) as error:

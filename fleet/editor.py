@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ray
 from PIL import Image
 
 from .errors import FleetError, PhotoError
-from .host import Host
+from .host import Host, find_comfyui
 from .photos import open_photo, pair, slug
 from .workflow import Workflow
 
@@ -64,8 +63,10 @@ class Editor:
 
     def _start_comfyui(self) -> Host:
         """Raises an error where it lacks a node or a model of the workflow."""
+        import ray
+
         # A node may have its ComfyUI elsewhere than the machine that gives the orders.
-        comfyui = Path(os.environ.get("COMFYUI_PATH", self.order.comfyui))
+        comfyui = find_comfyui() if os.environ.get("COMFYUI_PATH") else self.order.comfyui
         # Ray hides all cards but a worker's own. On a Mac it knows of none.
         cpu = () if ray.get_gpu_ids() or sys.platform == "darwin" else ("--cpu",)
         folder = Path(tempfile.mkdtemp(prefix=f"{self.order.run}-"))

@@ -39,7 +39,7 @@ def ray_running(address: str | None, workers: int, threads: int) -> Iterator[Non
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    alone: dict[str, Any] = {"_node_ip_address": "127.0.0.1", "num_cpus": workers * threads + 1, "object_store_memory": STORE}
+    alone: dict[str, Any] = {"num_cpus": workers * threads, "object_store_memory": STORE}
     joined = {"runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
     dashboard = None if address else False
     try:
@@ -97,7 +97,7 @@ def _edit_once(order: Order, ledger: Ledger, workers: int, gpus: float, editor: 
     context.max_errored_blocks = -1
     # Not all jobs are read at once: each that waits costs memory.
     context.execution_options.resource_limits = ExecutionResources(object_store_memory=WAITING)
-    jobs = ray.data.read_text(_write_jobs(order, ledger, workers), num_cpus=0.1)
+    jobs = ray.data.read_text(_write_jobs(order, ledger, workers), num_cpus=0)
     pool = ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
     for row in jobs.map(editor, fn_constructor_args=(order,), compute=pool, num_cpus=order.threads, num_gpus=gpus).iter_rows():
         line = json.loads(row["line"])
@@ -111,7 +111,8 @@ def _write_jobs(order: Order, ledger: Ledger, workers: int) -> list[str]:
     folder = order.state / "jobs"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    left, files = itertools.islice(ledger.left(), workers * ROUND), []
+    files: list[str] = []
+    left = itertools.islice(ledger.left(), workers * ROUND)
     while chunk := list(itertools.islice(left, ROUND)):
         file = folder / f"{len(files):06}.jsonl"
         file.write_text("\n".join(chunk))
