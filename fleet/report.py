@@ -5,8 +5,7 @@ from __future__ import annotations
 import html
 import itertools
 from collections.abc import Callable
-from pathlib import Path
-from urllib.parse import quote
+from pathlib import Path, PurePosixPath
 
 from .ledger import Ledger, Line
 
@@ -56,7 +55,7 @@ def figure(line: Line, results: Path, thumbnail: Callable[[str], Path]) -> str:
     small = thumbnail(line["photo"])
     image = f'<img loading="lazy" src="{small.relative_to(results).as_posix()}" alt="">' if small.is_file() else ""
     if line["result"]:
-        image = f'<a href="{quote(line["result"], errors="surrogateescape")}">{image}</a>'
+        image = f'<a href="{PurePosixPath("/", line["result"]).as_uri().removeprefix("file:///")}">{image}</a>'
     said = line["error"] or f"{line['seconds']:.1f} s, {line['worker']}"
     kind = "failed" if line["error"] else "done"
     return f'<figure class="{kind}">{image}<figcaption>{html.escape(line["photo"])}<br><small>{html.escape(said)}</small></figcaption></figure>'

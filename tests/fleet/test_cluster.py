@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from support.fleet_nodes import WAITS
 from support.photo_folders import files_in, lines_of, paint
 
 pytestmark = pytest.mark.timeout(900)
@@ -21,7 +22,7 @@ def cluster(base):
 def test_a_node_that_dies_costs_its_photo_another_try(cluster, start, perish, tmp_path):
     photos, out = tmp_path / "photos", tmp_path / "out"
     for number in range(8):
-        paint(photos / f"{number}.png", (255, 255, 0))
+        paint(photos / f"{number}.png", WAITS, (16, 16 + number))
     second = cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
     process = start(perish, photos, out, "--workers", 2, "--address", cluster.address, RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S="60")
     deadline = time.monotonic() + 240
