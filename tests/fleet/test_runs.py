@@ -141,7 +141,7 @@ def test_stopped_and_killed_it_goes_on_with_what_is_left(start, fleet, perish, t
     code, said = fleet(perish, photos, out)
     assert (code, len(lines_of(out))) == (0, 9), said
     assert f"{9 - before} photos to do, {before} done" in said
-    assert "All 9 photos are done" in fleet(perish, photos, out)[1]
+    assert "0 photos to do, 9 done" in fleet(perish, photos, out)[1]
 
 
 def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(fleet, perish, tmp_path):
