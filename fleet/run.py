@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import json
 import logging
@@ -76,6 +77,7 @@ def edit_all(order: Order, ledger: Ledger, workers: int, gpus: float, editor: ty
             pass  # a photo waits for a worker on a node that is gone
         except RayError as error:
             raise FleetError(f"Ray cannot go on: {error}") from None
+        gc.collect()  # Ray Data's record of the round hangs together in circles
         if ledger.done == before:
             raise FleetError("No worker has done a photo. What they said is in Ray's logs, under /tmp/ray/session_latest/logs.")
 

@@ -30,12 +30,14 @@ def main() -> None:
 
 
 def without_viewers(prompt: dict[str, Any]) -> dict[str, Any]:
-    """For many photos, which nobody looks at as they are made."""
+    """For many photos of any shape, which nobody looks at as they are made."""
     for key, node in list(prompt.items()):
         if node["class_type"] == "MaskPreview":
             del prompt[key]
         elif node["class_type"] == "LEDITS_Edit":
             del node["inputs"]["image"]
+        elif node["class_type"] == "LEDITS_AttentionStore":
+            node["inputs"]["resolution"] = 0
     return prompt
 
 

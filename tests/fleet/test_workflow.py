@@ -17,7 +17,7 @@ def workflow():
     return Workflow.from_file(SHIPPED)
 
 
-def test_the_shipped_workflow_is_the_large_photo_without_its_viewers():
+def test_the_shipped_workflow_is_the_large_photo_for_any_photo():
     twin = json.loads((CHECKOUT / "workflows" / "api" / "large_photo.json").read_text())
     assert json.loads(SHIPPED.read_text()) == without_viewers(twin)
 
