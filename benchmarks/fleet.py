@@ -73,9 +73,9 @@ def plain_loop(photos: Path, base: Path, out: Path) -> None:
 
 def follow(command: list[str], report: Path) -> dict[str, float]:
     """Photos an hour between the first line of the report and the last, and CPU seconds a photo of all processes, start and all."""
-    process = psutil.Popen(
-        command, cwd=CHECKOUT, env=os.environ | {"PYTHONPATH": python_path_without_checkout()}, stdout=subprocess.DEVNULL
-    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    environment["PYTHONPATH"] = python_path_without_checkout()
+    process = psutil.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.DEVNULL)
     spent: dict[int, float] = {}
     times: list[float] = []
     while process.poll() is None:
