@@ -155,13 +155,6 @@ def _megabytes(one: dict[str, Any], key: str) -> str:
     return f"fails with {limit} MB" if value is None else f"{value:.0f} MB"
 
 
-def fleet(results: Results) -> str:
-    rows = (
-        [name, f"{one['photos_an_hour']:,.0f}", decimals(one["cpu_seconds_a_photo"], 1)] for name, one in results.fleet["speed"].items()
-    )
-    return table(["", "photos an hour", "CPU seconds a photo"], rows)
-
-
 def fleet_rows(results: Results) -> str:
     rows = [[f"{int(done):,}", f"{memory} MB"] for done, memory in results.fleet["rows"]["memory_mb"].items()]
     return table([f"of {results.fleet['rows']['photos']:,} empty rows done", "memory of the command"], rows)
@@ -194,7 +187,6 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "speed": speed,
     "speed-ratios": speed_ratios,
     "memory": memory,
-    "fleet": fleet,
     "fleet-rows": fleet_rows,
     "fleet-row-ms": lambda results: f"{results.fleet['rows']['ms_a_row']:.0f} ms",
     "capture-share": lambda results: f"{results.speed['edit_1']['capture_share']:.2%}",
