@@ -20,17 +20,19 @@ class StoreSettings:
     average_steps: bool = False
 
 
-def downsampling_steps(height: int, width: int, resolution: int = 0) -> int:
-    """How often a UNet halves a latent on the way to the recorded layers; ValueError where none has this resolution."""
-    sizes = [min(height, width)]
-    while sizes[-1] > 1:
-        sizes.append(-(-sizes[-1] // 2))
-    if resolution == 0:
-        return min(2, len(sizes) - 1)
-    if resolution in sizes:
-        return sizes.index(resolution)
-    choices = ", ".join(map(str, sizes))
-    raise ValueError(f"is {resolution}, but maps of this {width}x{height} latent can have a shorter side of {choices}")
+def downsampling_steps(height: int, width: int, resolution: int, levels: Iterable[int]) -> int:
+    """How often a UNet halves a latent on the way to the recorded layers, which are at `levels`; ValueError where none has the resolution."""
+    sides = {min(downsampled_size(height, width, level)): level for level in sorted(levels, reverse=True)}
+    automatic = min(downsampled_size(height, width, 2))
+    side = resolution or automatic
+    if side in sides:
+        return sides[side]
+    asked = resolution or f"0 (automatic: {automatic})"
+    choices = ", ".join(map(str, reversed(sides))) or "no size"
+    raise ValueError(
+        f"is {asked}, but maps of this {width}x{height} latent can have a shorter side of {choices} in the layers that are on: "
+        "choose that, or other layers (up, down, mid)"
+    )
 
 
 def downsampled_size(height: int, width: int, steps: int) -> tuple[int, int]:

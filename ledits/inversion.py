@@ -66,7 +66,7 @@ def invert(
         x = mean + noise_maps[i]
         if callback is not None:
             callback(i, denoised[i], x)
-    return Inversion(x0, sigmas.cpu(), noise, x_T, denoised, noise_maps)
+    return Inversion(x0, sigmas.to("cpu", copy=True), noise, x_T, denoised, noise_maps)
 
 
 def trajectory(inversion: Inversion) -> Iterator[Tensor]:

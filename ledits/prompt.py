@@ -1,6 +1,6 @@
 """Which tokens of a cross-attention map belong to which words of the prompt."""
 
-import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from .attention import merge_repeated_context
+
+MINUS = "-\u2212\uff0d"  # as typed, in mathematics, and full width
+UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")  # scripts in which each letter counts as a word
 
 
 @dataclass(frozen=True)
@@ -20,36 +23,42 @@ class Prompt:
     length: int = 0  # tokens of that encoding; 0 where the text encoder's kind is unknown, so that no word can be found
 
 
-def group_subwords(text: str, subwords: Iterable[tuple[int, str, bool]], length: int) -> Prompt:
-    """Joins subwords to words; given are index, letters and whether a word ends, of every real token in order."""
-    words: list[str] = []
+def group_subwords(text: str, subwords: Iterable[tuple[int, bytes, bool]], length: int) -> Prompt:
+    """Joins subwords to words; given are index, bytes and whether a word ends, of every real token in order.
+
+    Bytes, because the subwords of byte-level BPE may split a letter.
+    """
+    words: list[bytes] = []
     indices: list[tuple[int, ...]] = []
     begins_word = True
-    for index, letters, ends_word in subwords:
-        if begins_word:
-            words.append("")
+    for index, part, ends_word in subwords:
+        if begins_word and part:  # further vectors of an embedding have no letters
+            words.append(b"")
             indices.append(())
-        words[-1] += letters
+        words[-1] += part
         indices[-1] += (index,)
-        begins_word = ends_word
-    return Prompt(text, tuple(words), tuple(indices), length)
+        begins_word = ends_word or unicodedata.name(_decode(words[-1])[-1], "").startswith(UNSPACED)
+    return Prompt(text, tuple(map(_decode, words)), tuple(indices), length)
 
 
 def find_words(words: tuple[str, ...], wanted: str) -> tuple[int, ...]:
-    """Indices of wanted words, separated by commas or spaces; "" selects all. Every occurrence counts, case does not.
+    """Indices of wanted words, separated by the commas of any script or by spaces; "" selects all, and "-red" all but red.
 
-    A word that the tokenizer splits, such as "t-shirt", is found as a whole. ValueError names one that is missing.
+    Every occurrence counts, case does not. A word that is split, such as "t-shirt", is found as a whole. ValueError names a missing one.
     """
-    if not wanted.strip():
-        return tuple(range(len(words)))
-    lowered = [word.lower() for word in words]
-    found: set[int] = set()
-    for word in re.split(r"[,\s]+", wanted.strip(", \t\n").lower()):
-        indices = _find_occurrences(lowered, word)
-        if not indices:
+    folded = [_fold(word) for word in words]
+    chosen, left_out = set[int](), set[int]()
+    for word in "".join(" " if _is_separator(letter) else letter for letter in wanted).split():
+        # Only before a word of the prompt is it a minus: "-_-" may be a word itself.
+        unwanted = _find_occurrences(folded, _fold(word[1:])) if word[0] in MINUS else set()
+        found = unwanted or _find_occurrences(folded, _fold(word))
+        if not found:
             raise ValueError(f"{word!r} is not a word of the prompt; its words are: {', '.join(words)}")
-        found |= indices
-    return tuple(sorted(found))
+        (left_out if unwanted else chosen).update(found)
+    indices = (chosen or set(range(len(words)))) - left_out
+    if left_out and not indices:
+        raise ValueError(f"{wanted!r} leaves no word of the prompt; its words are: {', '.join(words)}")
+    return tuple(sorted(indices))
 
 
 def word_maps(maps: Tensor, prompt: Prompt) -> Tensor:
@@ -61,6 +70,19 @@ def word_maps(maps: Tensor, prompt: Prompt) -> Tensor:
 def merge_words(maps: Tensor, indices: tuple[int, ...]) -> Tensor:
     """Sum over the chosen words: [..., words] to [...]."""
     return maps[..., list(indices)].sum(-1)
+
+
+def _decode(word: bytes) -> str:
+    return word.decode(errors="replace")
+
+
+def _fold(text: str) -> str:
+    """Composed as CLIP reads it ("é" may be typed as two characters), in no case."""
+    return unicodedata.normalize("NFC", text.casefold())
+
+
+def _is_separator(letter: str) -> bool:
+    return unicodedata.category(letter) == "Po" and unicodedata.name(letter, "").endswith(("COMMA", "SEMICOLON"))
 
 
 def _find_occurrences(words: list[str], wanted: str) -> set[int]:

@@ -60,7 +60,5 @@ def solver_mean(
     if previous is None or math.isinf(h):
         return coef_x * x + coef_x0 * denoised
     previous_level, previous_denoised = previous
-    h0 = half_log_snr(level) - half_log_snr(previous_level)
-    if math.isinf(h0):
-        return coef_x * x + coef_x0 * denoised
+    h0 = half_log_snr(level) - half_log_snr(previous_level)  # infinite after pure noise
     return coef_x * x + coef_x0 * (denoised + h / (2 * h0) * (denoised - previous_denoised))

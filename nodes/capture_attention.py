@@ -4,11 +4,12 @@ from comfy_api.latest import io
 from ..ledits.attention import WordMaps
 from ..ledits.prompt import Prompt, word_maps
 from . import checks
-from .comfyui.attention.store import BRANCHES, MAX_RUNS, Run, RunHistory
+from .comfyui.attention.concept_map import NOTHING_RECORDED
+from .comfyui.attention.store import BRANCHES, MAX_BYTES, Run, RunHistory
 from .comfyui.images.preview import text_ui
 from .comfyui.text.words import encode
 from .comfyui.types import Attention, AttentionSocket, Conditioning, StoreSocket
-from .errors import LeditsInputError
+from .errors import LeditsInputError, require
 
 OTHER_TEXT = (
     "The sampler did not read this text as it is encoded here. If its prompt has other words, these maps have the wrong labels: "
@@ -29,7 +30,12 @@ class CaptureAttentionNode(io.ComfyNode):
                 StoreSocket.Input("store", tooltip="From LEDITS++ Attention Store."),
                 io.Latent.Input("latent", tooltip="The sampler's output. It selects the run to read, and makes this node wait for it."),
                 io.Clip.Input("clip", tooltip="The text encoder that encoded the prompt."),
-                io.String.Input("text", multiline=True, tooltip="Exactly the sampled prompt, or the text of a concept of LEDITS++ Edit."),
+                io.String.Input(
+                    "text",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    tooltip="Exactly the sampled prompt, or the text of a concept of LEDITS++ Edit.",
+                ),
                 io.Combo.Input("branch", options=list(BRANCHES), default="positive", tooltip="Which of the sampler's two prompts this is."),
             ],
             outputs=[AttentionSocket.Output(display_name="attention", tooltip="A map for each word, for Extract Mask and Heatmap.")],
@@ -41,13 +47,14 @@ class CaptureAttentionNode(io.ComfyNode):
         samples = latent["samples"]
         run = store.find(samples)
         if run is None:
-            problem = f"was not made by a sampler that used this store's model in its last {MAX_RUNS} runs"
+            problem = "was not made by a sampler that used this store's model, or its maps had to make room for later ones (a store keeps "
+            problem += f"{MAX_BYTES >> 20} MB)"
             remedy = "connect the store's model to the sampler and its output here; if both are so, change its seed to run it again"
             raise LeditsInputError("latent", f"{problem}: {remedy}")
-        prompt = checks.read_prompt(clip, text, if_empty="has no words")
+        prompt = checks.read_prompt(clip, text, "write the prompt that was sampled")
         words, warning = _find_concept(run, prompt), None
         if words is None:
-            words = _read_branch(run, prompt, branch)
+            words = read_branch(run, prompt, branch, "store")
             warning = None if _was_sampled(run, branch, encode(clip, text)) else OTHER_TEXT
         factor = latent.get("downscale_ratio_spacial") or 8
         attention = Attention((words,), samples.shape[-2] * factor, samples.shape[-1] * factor)
@@ -55,8 +62,9 @@ class CaptureAttentionNode(io.ComfyNode):
 
 
 def _find_concept(run: Run, prompt: Prompt) -> WordMaps | None:
-    """The maps of a concept with this text, where a LEDITS++ guider sampled."""
-    return next((words for words in run.edits.words if words.text == prompt.text and words.steps), None) if run.edits else None
+    """The maps, perhaps none, of a concept with this text, where a LEDITS++ guider sampled."""
+    concepts = [words for words in run.edits.words if words.text == prompt.text] if run.edits else []
+    return max(concepts, key=lambda words: words.steps, default=None)
 
 
 def _was_sampled(run: Run, branch: str, encoded: Conditioning) -> bool:
@@ -66,13 +74,15 @@ def _was_sampled(run: Run, branch: str, encoded: Conditioning) -> bool:
     return any(theirs.shape == mine.shape and torch.allclose(theirs, mine, rtol=0, atol=float(0.01 * mine.std())) for theirs in sampled)
 
 
-def _read_branch(run: Run, prompt: Prompt, branch: str) -> WordMaps:
+def read_branch(run: Run, prompt: Prompt, branch: str, source: str) -> WordMaps:
+    """The maps of a prompt that a sampler read; `source` is the input that errors name where the run recorded nothing."""
+    require(run.maps or run.edits, source, NOTHING_RECORDED)
     entries = [maps for (name, _), maps in run.maps.items() if name == branch]
     if not entries:
-        concepts = ", ".join(repr(words.text) for words in run.edits.words) if run.edits else ""
-        hint = (
-            f"the run edited {concepts}: write one as 'text'" if concepts else "the sampler did not use it (cfg 1 has no negative prompt)"
-        )
+        hint = "the sampler did not use it (cfg 1 has no negative prompt)"
+        if run.edits:
+            concepts = ", ".join(repr(words.text) for words in run.edits.words) or "no concepts"
+            hint = f"the run was an edit with {concepts}: write one as 'text'"
         raise LeditsInputError("branch", f"is {branch!r}, but nothing was recorded for it: {hint}")
     if len(entries) > 1:
         problem = f"is {branch!r}, which held {len(entries)} prompts at once (regional or combined): sample with one prompt"

@@ -6,6 +6,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
+from ..ledits.attention import WordMaps
 from ..ledits.prompt import Prompt, find_words, merge_words
 from ..ledits.schedule import check_falling
 from ..ledits.solver import NoiseKind
@@ -80,14 +81,16 @@ def check_base(base: Base, model: ModelPatcher) -> None:
     require(base.positive is not None or base.cfg == 1, "cfg", problem)
 
 
-def read_prompt(clip: Any, text: str, if_empty: str = "") -> Prompt:
-    """A text's words and tokens. Refuses embeddings that ComfyUI would drop and, with `if_empty`, a text without words to find."""
+def read_prompt(clip: Any, text: str, remedy: str, needs_words: bool = True) -> Prompt:
+    """A text's words and tokens. Refuses embeddings that ComfyUI would drop, a text without words, which may be more than empty ("()"),
+    and, with `needs_words`, a text encoder whose words cannot be found.
+    """
     for name in missing_embeddings(clip, text):
         problem = f"names the embedding {name!r}, which is not in ComfyUI's models/embeddings: put it there, or correct the name"
         raise LeditsInputError("text", problem)
     prompt = words_of(clip, text)
-    require(prompt.length or not if_empty, "text", f"was encoded by {NO_WORDS}: use a model with CLIP alone (SD, SDXL)")
-    require(prompt.words or not if_empty, "text", if_empty)
+    require(prompt.length or not needs_words, "text", f"was encoded by {NO_WORDS}: use a model with CLIP alone (SD, SDXL)")
+    require(prompt.words if prompt.length else text.strip(), "text", f"is {text!r}, which has no words: {remedy}")
     return prompt
 
 
@@ -98,13 +101,26 @@ def check_attention(model: ModelPatcher, consequence: str, *size: int) -> None:
     require(adapter, "model", f"is a {type(network).__name__}, but attention can be recorded of {KNOWN_NETWORKS} only, so {consequence}")
     try:
         if adapter and size:
-            adapter(store_settings(model), *size)
+            adapter(network, store_settings(model), *size)
     except ValueError as error:
         raise LeditsInputError("resolution", str(error), node="LEDITS++ Attention Store") from error
 
 
+def check_no_cache(model: ModelPatcher) -> None:
+    """Refuses nodes that use predictions again for another step or prompt: an inversion and its edits would do so in different steps."""
+    function = model.model_options.get("model_function_wrapper")
+    names = [key for keyed in model.wrappers.values() for key in keyed]
+    names.append(getattr(function, "__qualname__", type(function).__qualname__).split(".")[0])
+    cache = next((name for name in names if "cache" in str(name).lower()), None)
+    problem = (
+        f"has {cache!r} on it, which uses predictions again for other steps, so the photo would not stay: connect the model without it"
+    )
+    require(cache is None, "model", problem)
+
+
 def check_edit(model: ModelPatcher, inversion: ImageInversion, concepts: tuple[Concept, ...]) -> None:
     """Refuses concepts that cannot be applied to this inversion with this model."""
+    check_no_cache(model)
     trajectory, factor, noises = inversion.trajectory, vae_scale_factor(model), ("eps- or v-prediction", "flow prediction")
     channels = model.get_model_object("latent_format").latent_channels
     for made_with, connected in (
@@ -120,7 +136,7 @@ def check_edit(model: ModelPatcher, inversion: ImageInversion, concepts: tuple[C
         if concept.records_attention:
             consequence = f"{subject} cannot use mask_mode {concept.settings.mask_mode!r}: choose 'noise' or 'none'"
             check_attention(model, consequence, *trajectory.x0.shape[-2:])
-            require(concept.words, "concepts", f"{subject} was encoded by {NO_WORDS}: choose mask_mode 'noise' or 'none'")
+            require(concept.prompt.length, "concepts", f"{subject} was encoded by {NO_WORDS}: choose mask_mode 'noise' or 'none'")
         _check_source_attention(subject, concept.source_attention, trajectory.x0, factor)
         _check_mask(subject, concept.mask, trajectory.x0, factor)
 
@@ -130,21 +146,25 @@ def check_image(image: Tensor, model: ModelPatcher, inversion: ImageInversion) -
     batch, _, height, width = inversion.trajectory.x0.shape
     factor = vae_scale_factor(model)
     count, rows, columns, _ = image.shape
-    scale = max(height / rows, width / columns)
-    # The VAE crops what does not fill a latent pixel.
     problem = f"is {columns}x{rows} pixels, but the photo that was inverted is {width * factor}x{height * factor}: "
     problem += "connect the image that went into VAE Encode, or leave this input unconnected"
-    require(max(rows * scale - height, columns * scale - width) < 1, "image", problem)
+    require(_has_shape(rows, columns, height, width), "image", problem)
     require(count in (1, batch), "image", f"has {count} images, but the inversion is of {batch}: connect the batch that was inverted")
 
 
-def merge_map(attention: Attention, concept: int, words: str = "") -> Tensor:
-    """The mean map of a concept's chosen words, [B, h, w]; refuses a concept or word that is not there."""
+def get_maps(attention: Attention, concept: int) -> WordMaps:
+    """A concept's maps; refuses a concept that is not there or has none."""
     count = len(attention.prompts)
-    require(concept < count, "concept", f"is {concept}, but the attention has {count}, counted from 0")
+    known = f"has {count}, counted from 0" if count else "has none: no concept was connected to the edit"
+    require(concept < count, "concept", f"is {concept}, but the attention {known}")
     prompt = attention.prompts[concept]
-    problem = f"is {concept} ({prompt.text!r}), which has no maps: its mask_mode used no attention, or it never acted"
-    require(prompt.steps, "concept", problem)
+    problem = f"is {concept}, which has no maps ({prompt.text!r}): its mask_mode is noise or none, its 'attention' is connected, "
+    require(prompt.steps, "concept", f"{problem}or it never acted (scale 0, or a warmup beyond the last step)")
+    return prompt
+
+
+def merge_map(prompt: WordMaps, words: str = "") -> Tensor:
+    """The mean map of a concept's chosen words, [B, h, w]; refuses a word that is not there."""
     maps = merge_words(prompt.mean(), select_words(prompt.words, words))
     problem = f"has maps that are {NOT_FINITE}: load the model that was recorded in another precision"
     require(torch.isfinite(maps).all(), "attention", problem)
@@ -153,6 +173,7 @@ def merge_map(attention: Attention, concept: int, words: str = "") -> Tensor:
 
 def select_words(words: tuple[str, ...], wanted: str) -> tuple[int, ...]:
     """Indices of the words that input 'words' asks for; refuses one that is not there."""
+    require(words or not wanted.strip(), "words", f"is {wanted!r}, but the text was encoded by {NO_WORDS}: leave it empty")
     try:
         return find_words(words, wanted)
     except ValueError as error:
@@ -167,8 +188,8 @@ def _check_source_attention(subject: str, attention: Attention | None, x0: Tenso
     count = len(attention.prompts[0].mean())
     captured, inverted = f"{count} of {attention.width}x{attention.height} pixels", f"{batch} of {width}x{height}"
     problem = f"was captured in {captured}, but the inversion is of {inverted}: probe the photo that was inverted"
-    is_same_size = (attention.height, attention.width) == (height, width)
-    require(is_same_size and count in (1, batch), "concepts", f"the attention of {subject} {problem}")
+    is_same = _has_shape(attention.height, attention.width, *x0.shape[-2:]) and count in (1, batch)
+    require(is_same, "concepts", f"the attention of {subject} {problem}")
 
 
 def _check_mask(subject: str, mask: Tensor | None, x0: Tensor, factor: int) -> None:
@@ -176,9 +197,15 @@ def _check_mask(subject: str, mask: Tensor | None, x0: Tensor, factor: int) -> N
         return
     batch, _, height, width = x0.shape
     count, rows, columns = mask.shape
-    # The VAE crops what does not fill a latent pixel, so a mask may be a little larger than the encoded image.
-    problem = f"is {columns}x{rows} pixels, but the image is {width * factor}x{height * factor}: resize it, or make it from that image"
-    fits = (height, width) in ((rows, columns), (rows // factor, columns // factor))
-    require(fits, "concepts", f"the mask of {subject} {problem}")
+    problem = f"is {columns}x{rows} pixels, but the image is {width * factor}x{height * factor}, of another shape: "
+    problem += "make the mask from that image, or crop it as the image was cropped"
+    # Load Image gives 64x64 black pixels of every photo without a painted mask.
+    require(_has_shape(rows, columns, height, width) or not mask.any(), "concepts", f"the mask of {subject} {problem}")
     problem = f"has {count} masks for {batch} images: give one for all, or one for each"
     require(count in (1, batch), "concepts", f"the mask of {subject} {problem}")
+
+
+def _has_shape(rows: int, columns: int, height: int, width: int) -> bool:
+    """Whether an image of any size has the shape of height x width latent pixels, but for what the VAE crops: less than one of them."""
+    scale = max(height / rows, width / columns)
+    return max(rows * scale - height, columns * scale - width) < 1

@@ -5,9 +5,14 @@ from comfy_api.latest import io
 from ..ledits.attention import WordMaps
 from ..ledits.guidance import MASK_MODES, EditSettings
 from . import checks
+from .comfyui.images.preview import text_ui
 from .comfyui.text.words import encode
 from .comfyui.types import Attention, AttentionSocket, Concept, ConceptsSocket
 from .errors import require
+
+NOTHING_PAINTED = (
+    "Nothing is painted in 'mask' (it is all black), so this concept changes nothing: paint where it may change, or disconnect the mask."
+)
 
 
 class ConceptNode(io.ComfyNode):
@@ -46,9 +51,12 @@ class ConceptNode(io.ComfyNode):
                 io.Int.Input("warmup", default=2, min=0, max=1000, tooltip="The first active step. 5 keeps shapes; 0 changes most."),
                 io.Int.Input("cooldown", default=0, min=0, max=1000, tooltip="The step from which it stops acting; 0: never."),
                 io.String.Input(
-                    "words", default="", optional=True, tooltip="Only these words decide where. Empty: all. With 'attention': its words."
+                    "words",
+                    default="",
+                    optional=True,
+                    tooltip="Only these words decide where; '-red': all but red. Empty: all. With 'attention': its words.",
                 ),
-                io.Mask.Input("mask", optional=True, tooltip="Where it may change; grey weakens the change. As large as the photo."),
+                io.Mask.Input("mask", optional=True, tooltip="Where it may change; grey weakens the change. Of the photo, in any size."),
                 AttentionSocket.Input(
                     "attention",
                     optional=True,
@@ -58,6 +66,7 @@ class ConceptNode(io.ComfyNode):
                 ConceptsSocket.Input("concepts", optional=True, tooltip="The previous Concept; all concepts of a chain act together."),
             ],
             outputs=[ConceptsSocket.Output(display_name="concepts", tooltip="This concept after those it is chained to.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -65,12 +74,13 @@ class ConceptNode(io.ComfyNode):
         cls, clip, text: str, direction: str, words: str = "", mask=None, attention: Attention | None = None, concepts=(), **settings: Any
     ) -> io.NodeOutput:
         acting = EditSettings(direction == "add", **settings)
-        require(text.strip(), "text", "is empty: write what to add or remove, or take this node out of the chain")
         problem = f"is {acting.cooldown}, but the concept only begins at warmup {acting.warmup}: raise it, or set 0 for no end"
         require(not acting.cooldown or acting.cooldown > acting.warmup, "cooldown", problem)
-        prompt = checks.read_prompt(clip, text)
+        prompt = checks.read_prompt(clip, text, "write what to add or remove, or take this node out of the chain", needs_words=False)
         indices = checks.select_words(prompt.words if attention is None else _only_text(attention).words, words)
-        return io.NodeOutput((*concepts, Concept(acting, prompt, indices, encode(clip, text), mask, attention)))
+        mask = None if mask is None else mask.clone()
+        ui = text_ui(cls, NOTHING_PAINTED) if mask is not None and not mask.any() else None
+        return io.NodeOutput((*concepts, Concept(acting, prompt, indices, encode(clip, text), mask, attention)), ui=ui)
 
 
 def _only_text(attention: Attention) -> WordMaps:

@@ -9,7 +9,7 @@ from .comfyui.sampling.noise import vae_scale_factor
 from .comfyui.sampling.sample import sample
 from .comfyui.sampling.samplers import ReplaySampler
 from .comfyui.storage.fingerprint import provenance_note
-from .comfyui.types import Attention, AttentionSocket, EditRecord, ImageInversion
+from .comfyui.types import Attention, AttentionSocket, EditRecord, ImageInversion, copy_latent
 from .inputs import edit_inputs
 from .masked_guider import make_guider
 
@@ -62,4 +62,4 @@ class EditNode(io.ComfyNode):
             photo = latents_to_rgb(model, trajectory.x0) if image is None else image[..., :3]
             # Draw on the CPU; keep VRAM for the models.
             ui = mask_ui(cls, photo.cpu(), mask.cpu(), concepts, record, factor, note, trajectory.steps)
-        return io.NodeOutput(latent | {"samples": samples.to(device)}, attention, mask, ui=ui)
+        return io.NodeOutput(copy_latent(latent) | {"samples": samples.to(device)}, attention, mask, ui=ui)

@@ -1,12 +1,14 @@
+import torch
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..ledits.masks import OFFICIAL_SMOOTHING, above_quantile, min_max_normalize, resize_bilinear, resize_nearest, smooth
-from .checks import merge_map
+from .checks import get_maps, merge_map
 from .comfyui.images.heatmap import apply_colormap
 from .comfyui.images.panels import contact_sheet, fit
 from .comfyui.images.preview import PREVIEW_SIZE, describe_area, image_ui
 from .comfyui.types import Attention, AttentionSocket
+from .errors import LeditsInputError
 
 
 class ExtractMaskNode(io.ComfyNode):
@@ -21,7 +23,9 @@ class ExtractMaskNode(io.ComfyNode):
             inputs=[
                 AttentionSocket.Input("attention", tooltip="From Probe Attention, Capture Attention or Edit."),
                 io.Int.Input("concept", default=0, min=0, max=63, tooltip="Which concept's maps, counted from 0 along the chain."),
-                io.String.Input("words", default="", tooltip="Only these words of the text, such as 'dog'. Empty: all words together."),
+                io.String.Input(
+                    "words", default="", tooltip="Only these words of the text, such as 'dog'; '-dog': all but dog. Empty: all words."
+                ),
                 io.Float.Input(
                     "smoothing",
                     default=round(OFFICIAL_SMOOTHING, 4),
@@ -51,8 +55,16 @@ class ExtractMaskNode(io.ComfyNode):
         cls, attention: Attention, concept: int, words: str, smoothing: float, quantile: float, binary: bool, width: int, height: int
     ) -> io.NodeOutput:
         size = (height or attention.height, width or attention.width)
-        maps = smooth(merge_map(attention, concept, words), smoothing)
-        cut, levels = above_quantile(maps, quantile), min_max_normalize(maps)
+        cut = levels = torch.zeros(1, 1, 1)
+        note = ""
+        try:
+            prompt = get_maps(attention, concept)
+        except LeditsInputError as error:
+            # A good edit may have made no maps: its run goes on, with nothing selected.
+            note = f"The mask is black: '{error.name}' {error.problem}"
+        else:
+            maps = smooth(merge_map(prompt, words), smoothing)
+            cut, levels = above_quantile(maps, quantile), min_max_normalize(maps)
         mask = resize_nearest(cut, *size) if binary else resize_bilinear(cut * levels, *size)
         heatmap = apply_colormap(resize_bilinear(levels, *size))
 
@@ -60,4 +72,4 @@ class ExtractMaskNode(io.ComfyNode):
             panels = [fit(images[index][None], PREVIEW_SIZE, 2) for images in (mask[..., None].expand_as(heatmap), heatmap)]
             return contact_sheet(panels, [f"mask: {describe_area(mask[index])}", "heatmap"], 2)
 
-        return io.NodeOutput(mask, heatmap, ui=image_ui(cls, draw_sheet, len(mask), columns=2))
+        return io.NodeOutput(mask, heatmap, ui=image_ui(cls, draw_sheet, len(mask), columns=2, text=note))

@@ -1,12 +1,12 @@
 from comfy_api.latest import io
 
 from ..ledits.masks import min_max_normalize, resize_bilinear
-from .checks import merge_map
+from .checks import get_maps, merge_map
 from .comfyui.images.heatmap import apply_colormap, overlay
 from .comfyui.images.panels import contact_sheet, count_columns, fit
 from .comfyui.images.preview import sheet_ui
 from .comfyui.types import Attention, AttentionSocket
-from .errors import require
+from .errors import LeditsInputError, require
 
 MAX_SHEET_SIZE = 4096  # pixels along a side, for any number of words
 
@@ -33,10 +33,17 @@ class HeatmapNode(io.ComfyNode):
 
     @classmethod
     def execute(cls, image, attention: Attention, concept: int, opacity: float) -> io.NodeOutput:
-        batch = len(merge_map(attention, concept))
         count = len(image)
-        require(count in (1, batch), "image", f"has {count} images, but the attention is of {batch}: connect the same batch")
-        words, maps = attention.prompts[concept].words, attention.prompts[concept].mean()
+        try:
+            prompt = get_maps(attention, concept)
+            batch = len(merge_map(prompt))
+            require(count in (1, batch), "image", f"has {count} images, but the attention is of {batch}: connect the same batch")
+        except LeditsInputError as error:
+            # This node is only for looking: it must not end a run before the image is saved.
+            note = f"No heatmap: '{error.name}' {error.problem}"
+            sheet = contact_sheet([fit(image[..., :3], MAX_SHEET_SIZE)], [note], 1)
+            return io.NodeOutput(sheet, ui=sheet_ui(cls, sheet, text=note))
+        words, maps = prompt.words, prompt.mean()
         columns = count_columns(len(words), *image.shape[1:3])
         background = fit(image[..., :3].to(maps.device), MAX_SHEET_SIZE, len(words))
         heatmaps = [apply_colormap(resize_bilinear(min_max_normalize(word_map), *background.shape[1:3])) for word_map in maps.unbind(-1)]

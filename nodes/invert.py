@@ -1,3 +1,5 @@
+import weakref
+
 from comfy_api.latest import io
 
 from . import checks
@@ -5,7 +7,7 @@ from .comfyui.sampling.guider import MaskedGuider
 from .comfyui.sampling.sample import sample
 from .comfyui.sampling.samplers import InversionSampler
 from .comfyui.storage.fingerprint import fingerprint
-from .comfyui.types import Base, ImageInversion, InversionSocket
+from .comfyui.types import Base, ImageInversion, InversionSocket, copy_latent
 from .inputs import cfg_input, seed_input
 
 
@@ -34,6 +36,7 @@ class InvertNode(io.ComfyNode):
     @classmethod
     def execute(cls, model, latent, sigmas, negative, positive=None, cfg: float = 1.0, seed: int = 0) -> io.NodeOutput:
         noise = checks.get_noise_kind(model)
+        checks.check_no_cache(model)
         checks.check_latent("latent", latent, model)
         checks.check_sigmas(sigmas, noise)
         base = Base(negative, positive, cfg)
@@ -41,4 +44,4 @@ class InvertNode(io.ComfyNode):
 
         sampler = InversionSampler(noise, seed)
         sample(MaskedGuider(model, base), sampler, latent, sigmas, seed)
-        return io.NodeOutput(ImageInversion(sampler.result, latent, base, seed, fingerprint(model)))
+        return io.NodeOutput(ImageInversion(sampler.result, copy_latent(latent), base, seed, fingerprint(model), weakref.ref(model)))

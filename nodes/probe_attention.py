@@ -2,9 +2,8 @@ import comfy.samplers
 import torch
 from comfy_api.latest import io
 
-from ..ledits.attention import WordMaps
-from ..ledits.prompt import word_maps
 from . import checks
+from .capture_attention import read_branch
 from .comfyui.attention.store import RunHistory, patch_model, store_settings
 from .comfyui.sampling.noise import vae_scale_factor
 from .comfyui.sampling.sample import sample
@@ -28,7 +27,12 @@ class ProbeAttentionNode(io.ComfyNode):
                 io.Model.Input("model", tooltip="The checkpoint. Settings of an Attention Store on it are used."),
                 io.Latent.Input("latent", tooltip="The image, from VAE Encode."),
                 io.Clip.Input("clip", tooltip="The checkpoint's text encoder."),
-                io.String.Input("text", multiline=True, tooltip="A short description with the words to find, such as 'a dog on a sofa'."),
+                io.String.Input(
+                    "text",
+                    multiline=True,
+                    dynamic_prompts=True,
+                    tooltip="A short description with the words to find, such as 'a dog on a sofa'.",
+                ),
                 io.Float.Input(
                     "noise_level",
                     default=0.5,
@@ -48,7 +52,7 @@ class ProbeAttentionNode(io.ComfyNode):
         checks.check_latent("latent", latent, model)
         height, width = latent["samples"].shape[-2:]
         checks.check_attention(model, "there is nothing to probe", height, width)
-        prompt = checks.read_prompt(clip, text, if_empty="is empty: write the words to look for")
+        prompt = checks.read_prompt(clip, text, "write the words to look for")
         positive = encode(clip, text)
         checks.check_conditioning("clip", positive, model, f"{text!r} ")
 
@@ -58,8 +62,5 @@ class ProbeAttentionNode(io.ComfyNode):
         sigma = model.get_model_object("model_sampling").percent_to_sigma(1.0 - noise_level)
         run = store.find(sample(guider, ProbeSampler(noise, seed), latent, torch.tensor([sigma, 0.0]), seed))
         assert run is not None, "the run that has just ended is kept"
-        (maps,) = next(iter(run.maps.values())).values()
-        words = WordMaps(text, prompt.words)
-        words.add(word_maps(maps.mean(), prompt))
         factor = vae_scale_factor(model)
-        return io.NodeOutput(Attention((words,), height * factor, width * factor))
+        return io.NodeOutput(Attention((read_branch(run, prompt, "positive", "model"),), height * factor, width * factor))

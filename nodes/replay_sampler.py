@@ -2,7 +2,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from .comfyui.sampling.samplers import ReplaySampler
-from .comfyui.types import ImageInversion, InversionSocket
+from .comfyui.types import ImageInversion, InversionSocket, copy_latent
 
 
 class InversionNoise:
@@ -37,6 +37,5 @@ class ReplaySamplerNode(io.ComfyNode):
 
     @classmethod
     def execute(cls, inversion: ImageInversion) -> io.NodeOutput:
-        return io.NodeOutput(
-            ReplaySampler(inversion, "LEDITS++ Replay Sampler"), inversion.trajectory.sigmas, inversion.latent, InversionNoise(inversion)
-        )
+        sampler, sigmas = ReplaySampler(inversion, "LEDITS++ Replay Sampler"), inversion.trajectory.sigmas.clone()
+        return io.NodeOutput(sampler, sigmas, copy_latent(inversion.latent), InversionNoise(inversion))

@@ -9,7 +9,7 @@ from .comfyui.storage import inversion_file
 from .comfyui.storage.files import SUFFIX
 from .comfyui.storage.tensor_tree import UnstorableError
 from .comfyui.types import ImageInversion, InversionSocket
-from .errors import LeditsInputError
+from .errors import LeditsInputError, require
 
 
 class SaveInversionNode(io.ComfyNode):
@@ -27,7 +27,7 @@ class SaveInversionNode(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default="inversions/photo",
-                    tooltip="Begins the file name; a number follows. / makes a subfolder; %year%, %month%, %day%: today.",
+                    tooltip="Begins the file name; a number follows. / makes a subfolder; %date:yyyy-MM-dd%: today.",
                 ),
             ],
             outputs=[],
@@ -51,7 +51,7 @@ class SaveInversionNode(io.ComfyNode):
 def _next_file(prefix: str, inversion: ImageInversion) -> tuple[Path, str, str]:
     """The folder, its name below the output folder, and the first free file name in it."""
     height, width = inversion.trajectory.x0.shape[-2:]
-    # Names that begin with a dot, as an empty one does here, are hidden from the list of LEDITS++ Load Inversion.
+    # LEDITS++ Load Inversion lists neither hidden names, which begin with a dot, as an empty one does here, nor what lies behind a link.
     if "\0" in prefix or os.path.basename(os.path.normpath(prefix.strip())).startswith("."):
         problem = f"is {prefix!r}: give the beginning of a file name, such as inversions/photo, without a dot before it"
         raise LeditsInputError("filename_prefix", problem)
@@ -61,4 +61,6 @@ def _next_file(prefix: str, inversion: ImageInversion) -> tuple[Path, str, str]:
     except Exception as error:  # ComfyUI raises the class itself for a prefix that leads elsewhere
         problem = f"{prefix!r} leads out of the output folder, or no folder can be made there: give one such as inversions/photo"
         raise LeditsInputError("filename_prefix", problem) from error
+    problem = f"{prefix!r} leads through a symbolic link, behind which the file would not be listed: give another subfolder"
+    require(Path(os.path.realpath(folder)) == Path(os.path.realpath(output), subfolder), "filename_prefix", problem)
     return Path(folder), subfolder, f"{name}_{number:05}_{SUFFIX}"

@@ -9,6 +9,7 @@ from .comfyui.images.preview import sheet_ui
 from .comfyui.sampling.guider import MaskedGuider
 from .comfyui.sampling.sample import sample_each
 from .comfyui.sampling.samplers import ReplaySampler
+from .comfyui.storage.fingerprint import provenance_note
 from .comfyui.types import Concept, ConceptsSocket, ImageInversion, InversionSocket
 from .errors import LeditsInputError, require
 
@@ -62,13 +63,14 @@ class SweepNode(io.ComfyNode):
         for edited in edits:
             checks.check_edit(model, inversion, edited)
 
+        note = provenance_note(model, inversion)
         guiders = [MaskedGuider(model, inversion.base, inversion, edited) for edited in edits]
         results = sample_each(guiders, ReplaySampler(inversion), inversion.latent, inversion.trajectory.sigmas, inversion.seed)
         images = [vae.decode(latent)[..., :3] for latent in results]
         labels = [", ".join(f"{setting} {value:g}" for setting, value in cell.items()) for cell in cells]
         sheet = contact_sheet(images, labels, len(across))
         steps = len(edits) * inversion.trajectory.steps
-        return io.NodeOutput(sheet, images, ui=sheet_ui(cls, sheet, columns=len(across), steps=steps))
+        return io.NodeOutput(sheet, images, ui=sheet_ui(cls, sheet, columns=len(across), text=note, steps=steps))
 
 
 def _parse_values(name: str, setting: str, text: str) -> tuple[float, ...]:

@@ -93,7 +93,7 @@ _KINDS: dict[str, Requirement] = {
     "LATENT": (_is_latent, "a latent: connect VAE Encode, or what made the image"),
     "SIGMAS": (_kind(Tensor), "a list of noise levels: connect LEDITS++ Schedule or another scheduler"),
     "CONDITIONING": (_is_conditioning, "a conditioning: connect CLIP Text Encode"),
-    "MASK": (_axes(3), "a mask, [batch, height, width]: connect one as large as the image"),
+    "MASK": (_axes(3), "a mask, [batch, height, width]: connect one of the image"),
     "IMAGE": (_axes(4, 3), "images in colour, [batch, height, width, 3]: connect Load Image or VAE Decode"),
     "STRING": (_kind(str), "a text"),
     "BOOLEAN": (_kind(bool), "on or off"),

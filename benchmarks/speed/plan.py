@@ -74,8 +74,7 @@ FULL = Plan(
         Times("SD 1.5 512", 1, 0, ((WHOLE_JOB, 5, 330),)),
         Times("SD 1.5 512", 1, 0, ((("edit_1",), 2, 110),), default_attention=True),
     ),
-    # ComfyUI computes in float32 on the processor: SDXL's weights alone are 10 GB.
-    (Memory("small 2048", needs_gb=13), Memory("SD 1.5 512", needs_gb=9), Memory("SDXL 1024", ("ours", "diffusers"), 17)),
+    (Memory("small 2048", needs_gb=13), Memory("SD 1.5 512", needs_gb=9)),
     "SD 1.5 512",
     True,
 )

@@ -1,8 +1,10 @@
 """What travels over the pack's own sockets."""
 
+import weakref
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -54,7 +56,12 @@ class ImageInversion:
     base: Base
     seed: int
     fingerprint: NetworkFingerprint
-    is_loaded: bool = False  # from a file, perhaps made with another network
+    maker: "weakref.ref[ModelPatcher] | None" = None  # the model that made it in this process; None from a file
+
+
+def copy_latent(latent: dict[str, Any]) -> dict[str, Any]:
+    """A LATENT with tensors of its own: some nodes write into those that they are given."""
+    return {key: value.clone() if isinstance(value, Tensor) else value for key, value in latent.items()}
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,8 @@ class FrontEnd:
     # Graphs
 
     def load(self, workflow: dict[str, Any]) -> None:
-        self.js("return app.loadGraphData(arguments[0])", workflow)
+        # Without its result, which the driver cannot pass on where it refers to itself.
+        self.js("return app.loadGraphData(arguments[0]).then(() => null)", workflow)
 
     def nodes(self) -> dict[int, str]:
         return {int(number): kind for number, kind in self.js("return app.rootGraph.nodes.map(n => [n.id, n.type])")}

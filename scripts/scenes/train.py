@@ -1,13 +1,13 @@
-"""Trains the small text-to-image model on the scenes and writes one checkpoint.
+"""Trains the small text-to-image models on the scenes: a checkpoint with a UNet, and a transformer beside it.
 
-    python3 scripts/environment/prepare.py scripts/scenes/train.py [--work DIR] [--steps N]
+    python3 scripts/environment/prepare.py scripts/scenes/train.py [--work DIR] [--steps N] [--network transformer]
 
-Draws scenes, trains the autoencoder, encodes the scenes, then trains word embeddings and UNet together (v-prediction): first on
-close-ups of one object, where words and shapes are learnt at less than half the cost; then on whole scenes. The same command resumes
-every stage from `--work`, which holds the state of the optimisers, too; the checkpoint so far is written there every half hour. The
-learning rate falls in the last quarter of each stage's steps: to finish earlier, stop and start with a smaller `--steps`.
-One process; it takes a GPU if there is one. To train where nothing can be set up, name a ComfyUI yourself:
-`PYTHONPATH=/path/to/ComfyUI:. python3 scripts/scenes/train.py`.
+Draws scenes, trains the autoencoder, encodes the scenes, then trains word embeddings and UNet together: first on close-ups of one
+object, where words and shapes are learnt at less than half the cost; then on whole scenes. The same command resumes every stage from
+`--work`, which holds the state of the optimisers, too; the checkpoint so far is written there every half hour. The learning rate falls
+in the last quarter of each stage's steps: to finish earlier, stop and start with a smaller `--steps`. One process; it takes a GPU if
+there is one. To train where nothing can be set up, name a ComfyUI yourself: `PYTHONPATH=/path/to/ComfyUI:. python3
+scripts/scenes/train.py`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from torch.nn import functional as F
 from scripts.scenes.fetch import cache, fetch
 from scripts.scenes.rooms import SIZE
 from scripts.scenes.scenes import Caption, Layers, Scene, Target, random_caption, random_scene
-from scripts.small_model.autoencoder import Autoencoder, stored_state_dict
+from scripts.small_model.autoencoder import Autoencoder
+from scripts.small_model.networks import Denoiser, TransformerDenoiser, UNetDenoiser, export_checkpoint
 
 POOL = 2000
 """Scenes whose pixels are kept for the autoencoder; they are also the first that are encoded."""
@@ -48,6 +49,12 @@ ATTENTION_WEIGHT = 0.1
 MOST_ITEMS = 3
 SIDE = SIZE // 8
 SEED = 20250117
+CHECKPOINT = "scenes.safetensors"
+NETWORKS = ("unet", "transformer")
+METADATA = {
+    "trained_by": "scripts/scenes/train.py",
+    "trained_on": "composites of Microsoft's Fluent Emoji in 3D, MIT License, Copyright (c) Microsoft Corporation",
+}
 SAVE_SECONDS, EXPORT_SECONDS = 240, 1800
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -221,48 +228,6 @@ def encode_chunk(work: Path, number: int, model: Autoencoder, images: np.ndarray
     return load_file(path)
 
 
-class Denoiser(torch.nn.Module):
-    """ComfyUI's UNet with a CLIP text model, freshly initialised for training."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        import comfy.ops
-        from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
-        from transformers import CLIPTextConfig, CLIPTextModel
-
-        from scripts.small_model.comfyui_node import SCENES_UNET, TEXT_MODEL
-
-        self.unet = UNetModel(**SCENES_UNET, operations=comfy.ops.disable_weight_init)
-        for module in self.unet.modules():
-            # ComfyUI's layers leave their weights uninitialised, since it always loads them.
-            for kind in (torch.nn.Conv2d, torch.nn.Linear, torch.nn.GroupNorm, torch.nn.LayerNorm):
-                if isinstance(module, kind):
-                    kind.reset_parameters(module)
-        for name, parameter in self.unet.named_parameters():
-            if name.endswith(("out_layers.3.weight", "out_layers.3.bias", "proj_out.weight", "proj_out.bias")) or name.startswith("out.2."):
-                torch.nn.init.zeros_(parameter)
-        self.text = CLIPTextModel(CLIPTextConfig(**TEXT_MODEL))
-
-    def forward(self, x: Tensor, timesteps: Tensor, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The velocity, and each layer's cross-attention probabilities as [B, cells, tokens], mean over heads."""
-        from comfy.ldm.modules.attention import attention_pytorch
-
-        layers: list[Tensor] = []
-
-        def attend(query: Tensor, key: Tensor, value: Tensor, extra: dict) -> Tensor:
-            q, k, v = (part.unflatten(-1, (extra["n_heads"], -1)).transpose(1, 2) for part in (query, key, value))
-            probabilities = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
-            layers.append(probabilities.mean(1))
-            return (probabilities @ v).transpose(1, 2).flatten(2)
-
-        blocks = [(part, number) for part, count in (("input", 20), ("middle", 1), ("output", 20)) for number in range(count)]
-        options = {
-            "optimized_attention_override": lambda _, *args, **kwargs: attention_pytorch(*args, **kwargs),
-            "patches_replace": {"attn2": dict.fromkeys(blocks, attend)},
-        }
-        return self.unet(x, timesteps, self.text(tokens).last_hidden_state, transformer_options=options), layers
-
-
 @dataclass(frozen=True)
 class View:
     """What one row of a training step sees.
@@ -387,13 +352,6 @@ class Latents:
         return chunk["latents"][index % CHUNK], chunk["regions"][index % CHUNK]
 
 
-def noise_levels() -> tuple[Tensor, Tensor]:
-    """alpha and sigma of the 1000 training timesteps, as ComfyUI has them for this checkpoint."""
-    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-    alphas = (1 - betas).cumprod(0)
-    return alphas.sqrt().float().to(DEVICE), (1 - alphas).sqrt().float().to(DEVICE)
-
-
 def train_diffusion(
     path: Path, model: Denoiser, latents: Latents, look: Viewer, steps: int, seen: int, export: Callable[[dict[str, Tensor]], None]
 ) -> Training:
@@ -401,7 +359,6 @@ def train_diffusion(
     from comfy.sd1_clip import SDTokenizer
 
     tokenizer = SDTokenizer()
-    alpha, sigma = noise_levels()
     training = Training(path, model, steps, 1.0e-3, average=0.998)
     exported = time.monotonic()
     while not training.finished:
@@ -414,38 +371,23 @@ def train_diffusion(
         x0 = torch.stack([view.latent for view in views]).to(DEVICE)
         words = [tokenize(tokenizer, view.caption) for view in views]
         tokens = torch.tensor([row for row, _ in words], device=DEVICE)
-        # Evenly spread over the batch, most of it at the high noise: only there do colour, place and shape come from the words;
-        # at lower noise the image itself shows them.
-        share = (torch.arange(BATCH) + torch.rand(BATCH, generator=generator)) / BATCH
-        t = (999.999 * (1 - share**HIGH_NOISE)).long().to(DEVICE)
+        share = (torch.arange(BATCH) + torch.rand(BATCH, generator=generator)) / BATCH  # evenly spread over the batch
         noise = torch.randn(x0.shape, generator=generator).to(DEVICE)
-        a, s = alpha[t].view(-1, 1, 1, 1), sigma[t].view(-1, 1, 1, 1)
-        velocity, layers = model(a * x0 + s * noise, t, tokens)
-        attention = attention_loss(layers, views, [spans for _, spans in words], alpha[t].square())
-        training.update(F.mse_loss(velocity, a * noise - s * x0) + ATTENTION_WEIGHT * attention)
+        x, level, target, alpha = model.add_noise(x0, noise, share.to(DEVICE))
+        prediction, layers = model(x, level, tokens)
+        attention = attention_loss(layers, views, [spans for _, spans in words], alpha.square())
+        training.update(F.mse_loss(prediction, target) + ATTENTION_WEIGHT * attention)
         if time.monotonic() - exported > EXPORT_SECONDS or training.finished:
             export(training.mean)
             exported = time.monotonic()
     return training
 
 
-def export_checkpoint(path: Path, autoencoder: Autoencoder, mean: dict[str, Tensor]) -> None:
-    """One checkpoint in the layout that ComfyUI's loader splits: half precision."""
-    weights = {f"first_stage_model.{key}": value for key, value in stored_state_dict(autoencoder).items()}
-    for key, value in mean.items():
-        if key.startswith("unet."):
-            weights["model.diffusion_model." + key.removeprefix("unet.")] = value
-        elif "position_ids" not in key:
-            inner = key.removeprefix("text.").removeprefix("text_model.")
-            weights[f"cond_stage_model.transformer.text_model.{inner}"] = value
-    metadata = {
-        "trained_by": "scripts/scenes/train.py",
-        "trained_on": "composites of Microsoft's Fluent Emoji in 3D, MIT License, Copyright (c) Microsoft Corporation",
-    }
-    partial = path.with_suffix(".partial")
-    save_file({key: value.half().cpu().contiguous() for key, value in weights.items()}, partial, metadata=metadata)
-    partial.rename(path)
-    say(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB")
+def new_denoiser(kind: str, checkpoint: Path) -> Denoiser:
+    """One of NETWORKS to train; the transformer reads the text model of the UNet's checkpoint."""
+    from scripts.small_model.comfyui_node import SCENES_UNET
+
+    return UNetDenoiser(SCENES_UNET, HIGH_NOISE) if kind == "unet" else TransformerDenoiser(checkpoint)
 
 
 def main() -> None:
@@ -454,7 +396,7 @@ def main() -> None:
     parser.add_argument("--autoencoder-steps", type=int, default=AUTOENCODER_STEPS)
     parser.add_argument("--close-up-steps", type=int, default=CLOSE_UP_STEPS)
     parser.add_argument("--steps", type=int, default=STEPS, help="steps on whole scenes")
-    parser.add_argument("--output", type=Path, default=None, help="the checkpoint; by default scenes.safetensors in --work")
+    parser.add_argument("--network", choices=NETWORKS, default="unet", help="the transformer needs the finished checkpoint of the UNet")
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
@@ -467,19 +409,22 @@ def main() -> None:
         autoencoder = train_autoencoder(work, images, arguments.autoencoder_steps)
         latents = Latents(work, autoencoder, images)
         torch.manual_seed(SEED + 1)
-        model = Denoiser().to(DEVICE)
-        say(
-            f"on {DEVICE}; {json.dumps({name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()})} parameters"
-        )
-        output = arguments.output or work / "scenes.safetensors"
+        model = new_denoiser(arguments.network, work / CHECKPOINT).to(DEVICE)
+        sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
+        say(f"{arguments.network} on {DEVICE}; parameters: {json.dumps(sizes)}")
+        is_unet = arguments.network == "unet"
+        output, stem = work / (CHECKPOINT if is_unet else "scenes-transformer.safetensors"), "" if is_unet else "transformer-"
 
         def export(mean: dict[str, Tensor]) -> None:
-            export_checkpoint(output, autoencoder, mean)
+            export_checkpoint(output, mean, autoencoder if is_unet else None, METADATA)
+            say(f"wrote {output}: {output.stat().st_size / 1e6:.1f} MB")
 
         if arguments.close_up_steps:
-            close_ups = train_diffusion(work / "close-ups.pt", model, latents, close_up, arguments.close_up_steps, 0, export)
+            close_ups = train_diffusion(work / f"{stem}close-ups.pt", model, latents, close_up, arguments.close_up_steps, 0, export)
             model.load_state_dict(close_ups.mean)
-        whole = train_diffusion(work / "diffusion.pt", model, latents, whole_scene, arguments.steps, arguments.close_up_steps, export)
+        whole = train_diffusion(
+            work / f"{stem}diffusion.pt", model, latents, whole_scene, arguments.steps, arguments.close_up_steps, export
+        )
         export(whole.mean)
     except Stopped:
         say("stopped; the same command goes on from here")

@@ -28,8 +28,9 @@ from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from scripts.paths import CHECKPOINT
-from scripts.small_model.autoencoder import Autoencoder, load_stored_state_dict, stored_state_dict
+from scripts.small_model.autoencoder import Autoencoder, load_stored_state_dict
 from scripts.small_model.drawings import SIZE, Item, Scene, cells, random_scene
+from scripts.small_model.networks import NETWORK, TEXT, VAE, UNetDenoiser, export_checkpoint
 
 Viewer = Callable[[Tensor, Scene, np.random.Generator], "View"]
 """Takes a latent and its scene, returns what a training step sees of it."""
@@ -180,48 +181,10 @@ def encode(work: Path, model: Autoencoder, pictures: np.ndarray) -> Tensor:
     return load_file(path)["latents"]
 
 
-class Denoiser(torch.nn.Module):
-    """ComfyUI's UNet with a CLIP text model, freshly initialised for training."""
+def new_denoiser() -> UNetDenoiser:
+    from scripts.small_model.comfyui_node import UNET
 
-    def __init__(self) -> None:
-        super().__init__()
-        import comfy.ops
-        from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
-        from transformers import CLIPTextConfig, CLIPTextModel
-
-        from scripts.small_model.comfyui_node import TEXT_MODEL, UNET
-
-        self.unet = UNetModel(**UNET, operations=comfy.ops.disable_weight_init)
-        for module in self.unet.modules():
-            # ComfyUI's layers leave their weights uninitialised, since it always loads them.
-            for kind in (torch.nn.Conv2d, torch.nn.Linear, torch.nn.GroupNorm, torch.nn.LayerNorm):
-                if isinstance(module, kind):
-                    kind.reset_parameters(module)
-        for name, parameter in self.unet.named_parameters():
-            if name.endswith(("out_layers.3.weight", "out_layers.3.bias", "proj_out.weight", "proj_out.bias")) or name.startswith("out.2."):
-                torch.nn.init.zeros_(parameter)
-        self.text = CLIPTextModel(CLIPTextConfig(**TEXT_MODEL))
-
-    def forward(self, x: Tensor, timesteps: Tensor, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The velocity, and each layer's cross-attention probabilities as [B, cells, tokens], mean over heads."""
-        from comfy.ldm.modules.attention import attention_pytorch
-
-        layers: list[Tensor] = []
-
-        def attend(query: Tensor, key: Tensor, value: Tensor, extra: dict) -> Tensor:
-            q, k, v = (part.unflatten(-1, (extra["n_heads"], -1)).transpose(1, 2) for part in (query, key, value))
-            probabilities = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
-            layers.append(probabilities.mean(1))
-            return (probabilities @ v).transpose(1, 2).flatten(2)
-
-        blocks = [(part, number) for part, count in (("input", 20), ("middle", 1), ("output", 20)) for number in range(count)]
-        options = {
-            "optimized_attention_override": lambda _, *args, **kwargs: attention_pytorch(*args, **kwargs),
-            "patches_replace": {"attn2": dict.fromkeys(blocks, attend)},
-        }
-        unique, rows = tokens.unique(dim=0, return_inverse=True)
-        context = self.text(unique).last_hidden_state[rows]
-        return self.unet(x, timesteps, context, transformer_options=options), layers
+    return UNetDenoiser(UNET, HIGH_NOISE)
 
 
 @dataclass(frozen=True)
@@ -296,14 +259,11 @@ def attention_loss(layers: list[Tensor], views: list[View], weights: Tensor) -> 
     return torch.stack(losses).mean() if losses else weights.new_zeros(())
 
 
-def train_diffusion(path: Path, model: Denoiser, latents: Tensor, look: Viewer, steps: int) -> Training:
+def train_diffusion(path: Path, model: UNetDenoiser, latents: Tensor, look: Viewer, steps: int) -> Training:
     from comfy.sd1_clip import SDTokenizer
 
     tokenizer = SDTokenizer()
     scenes = [training_scene(index) for index in range(len(latents))]
-    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-    alphas = (1 - betas).cumprod(0)
-    alpha, sigma = alphas.sqrt().float(), (1 - alphas).sqrt().float()
     mine = slice(distributed.get_rank(), None, distributed.get_world_size())
 
     training = Training(path, model, steps, 1.2e-3, average=0.995)
@@ -314,14 +274,11 @@ def train_diffusion(path: Path, model: Denoiser, latents: Tensor, look: Viewer, 
         views = [look(latents[row], scenes[row], own) for row, own in rows[mine]]
         x0 = torch.stack([view.latent for view in views])
         tokens = torch.tensor([[token for token, _ in tokenizer.tokenize_with_weights(view.caption)[0]] for view in views])
-        # Evenly spread over the batch, most of it at the high noise: only there do colour, place and shape come from the words;
-        # at lower noise the picture itself shows them.
-        share = (torch.arange(BATCH) + torch.rand(BATCH, generator=generator)) / BATCH
-        t = (999.999 * (1 - share**HIGH_NOISE)).long()[mine]
+        share = (torch.arange(BATCH) + torch.rand(BATCH, generator=generator)) / BATCH  # evenly spread over the batch
         noise = torch.randn((BATCH, *x0.shape[1:]), generator=generator)[mine]
-        a, s = alpha[t].view(-1, 1, 1, 1), sigma[t].view(-1, 1, 1, 1)
-        velocity, layers = model(a * x0 + s * noise, t, tokens)
-        training.update(F.mse_loss(velocity, a * noise - s * x0) + ATTENTION_WEIGHT * attention_loss(layers, views, alphas[t].float()))
+        x, level, target, alpha = model.add_noise(x0, noise, share[mine])
+        prediction, layers = model(x, level, tokens)
+        training.update(F.mse_loss(prediction, target) + ATTENTION_WEIGHT * attention_loss(layers, views, alpha.square()))
     return training
 
 
@@ -334,7 +291,7 @@ def train_denoiser(rank: int, processes: int, work: Path, latents: Tensor, close
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{work / 'meeting-point'}", rank=rank, world_size=processes)
     torch.manual_seed(SEED + 1)
-    model = Denoiser()
+    model = new_denoiser()
     if start:
         model.load_state_dict(trained(start)[1])
     if close_up_steps:
@@ -344,29 +301,13 @@ def train_denoiser(rank: int, processes: int, work: Path, latents: Tensor, close
     distributed.destroy_process_group()
 
 
-def export(path: Path, autoencoder: Autoencoder, mean: dict[str, Tensor]) -> None:
-    """One checkpoint in the layout that ComfyUI's loader splits: half precision."""
-    weights = {f"first_stage_model.{key}": value for key, value in stored_state_dict(autoencoder).items()}
-    for key, value in mean.items():
-        if key.startswith("unet."):
-            weights["model.diffusion_model." + key.removeprefix("unet.")] = value
-        elif "position_ids" not in key:
-            inner = key.removeprefix("text.").removeprefix("text_model.")
-            weights[f"cond_stage_model.transformer.text_model.{inner}"] = value
-    save_file(
-        {key: value.half().contiguous() for key, value in weights.items()}, path, metadata={"trained_by": "scripts/small_model/train.py"}
-    )
-    print(f"wrote {path}: {path.stat().st_size / 1e6:.1f} MB", flush=True)
-
-
 def trained(path: Path) -> tuple[Autoencoder, dict[str, Tensor]]:
     """The autoencoder and the denoiser's weights of an exported checkpoint, to train on from."""
     weights = load_file(path)
-    vae, unet, text = "first_stage_model.", "model.diffusion_model.", "cond_stage_model.transformer.text_model."
-    stored = {key.removeprefix(vae): value for key, value in weights.items() if key.startswith(vae)}
+    stored = {key.removeprefix(VAE): value for key, value in weights.items() if key.startswith(VAE)}
     autoencoder = load_stored_state_dict(new_autoencoder(), stored)
-    mean = {f"unet.{key.removeprefix(unet)}": value.float() for key, value in weights.items() if key.startswith(unet)}
-    mean |= {f"text.{key.removeprefix(text)}": value.float() for key, value in weights.items() if key.startswith(text)}
+    mean = {f"network.{key.removeprefix(NETWORK)}": value.float() for key, value in weights.items() if key.startswith(NETWORK)}
+    mean |= {f"text.{key.removeprefix(TEXT)}": value.float() for key, value in weights.items() if key.startswith(TEXT)}
     return autoencoder, mean
 
 
@@ -397,7 +338,9 @@ def main() -> None:
         (arguments.processes, work, latents, arguments.close_up_steps, arguments.steps, arguments.start),
         nprocs=arguments.processes,
     )
-    export(arguments.output, autoencoder, torch.load(work / "diffusion.pt", weights_only=True)["mean"])
+    mean = torch.load(work / "diffusion.pt", weights_only=True)["mean"]
+    export_checkpoint(arguments.output, mean, autoencoder, {"trained_by": "scripts/small_model/train.py"})
+    print(f"wrote {arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB", flush=True)
 
 
 if __name__ == "__main__":

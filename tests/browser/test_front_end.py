@@ -141,6 +141,36 @@ def test_a_new_node_starts_with_its_defaults(page: FrontEnd, definitions):
     assert seen == wanted
 
 
+SENT = """
+const add = kind => { const n = LiteGraph.createNode(kind); app.rootGraph.add(n); return n };
+const made = Object.entries(arguments[0]).map(([kind, values]) => {
+  const n = add(kind);
+  for (const w of n.widgets) if (w.name in values) w.value = values[w.name];
+  return n.id;
+});
+return app.graphToPrompt().then(sent => made.map(id => sent.output[id].inputs));
+"""
+"""Adds a node of each kind with these values; what the page would send of each."""
+
+
+def sent(page: FrontEnd, nodes):
+    page.put("LEDITS_Schedule")
+    return dict(zip(nodes, page.js(SENT, nodes), strict=True))
+
+
+def test_the_name_of_an_inversion_is_filled_in_like_that_of_an_image(page: FrontEnd):
+    prefix = {"filename_prefix": "%date:yyyy%/%LEDITS_Schedule.steps%_%width%"}
+    inputs = sent(page, {"LEDITS_SaveInversion": prefix, "SaveImage": prefix})
+    names = {values["filename_prefix"] for values in inputs.values()}
+    assert names == {f"{page.js('return new Date().getFullYear()')}/50_%width%"}
+
+
+def test_choices_and_comments_are_resolved_in_every_text(page: FrontEnd):
+    kinds = ("LEDITS_Concept", "LEDITS_ProbeAttention", "LEDITS_CaptureAttention", "CLIPTextEncode")
+    inputs = sent(page, {kind: {"text": "a {red|red} circle /* for now */"} for kind in kinds})
+    assert {kind: values["text"].strip() for kind, values in inputs.items()} == dict.fromkeys(kinds, "a red circle")
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_node_has_its_help_page(page: FrontEnd, definitions, language):
     page.speak(language)

@@ -23,7 +23,7 @@ TOKENS = 9
 class JointAdapter:
     """Text and image tokens in one sequence, text first; patches of two latent pixels."""
 
-    def __init__(self, settings, height, width):
+    def __init__(self, network, settings, height, width):
         pass
 
     @staticmethod

@@ -88,6 +88,26 @@ def test_a_store_finds_the_run_by_its_picture(model, encode, clip):
         run("LEDITS_CaptureAttention", store=store, latent={"samples": first["samples"] + 1}, clip=clip, text=text)
 
 
+def test_a_list_of_pictures_is_sampled_before_the_first_of_them_is_captured(model, encode, clip):
+    patched, store = run("LEDITS_AttentionStore", model=model)
+    text = "a red circle and a blue square"
+    latents = [sample(patched, encode, cfg=1.0, steps=1, seed=seed) for seed in range(10)]
+    maps = [run("LEDITS_CaptureAttention", store=store, latent=latent, clip=clip, text=text)[0].prompts[0].mean() for latent in latents]
+    assert len({tuple(one.flatten().tolist()) for one in maps}) == 10
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_a_store_keeps_the_latest_runs_that_fit(model, encode, clip, part, monkeypatch, runs):
+    patched, store = run("LEDITS_AttentionStore", model=model)
+    latents = [sample(patched, encode, cfg=1.0, steps=1, seed=seed) for seed in range(2)]
+    monkeypatch.setattr(part("nodes.comfyui.attention.store"), "MAX_BYTES", (runs + 0.5) * store.find(latents[0]["samples"]).nbytes)
+    latents += [sample(patched, encode, cfg=1.0, steps=1, seed=seed) for seed in (2, 3, 4, 3)]
+    kept = [store.find(latent["samples"]) is not None for latent in latents]
+    assert kept == ([False] * 2 + [True] * 4 if runs == 3 else [False, False, False, True, False, True])
+    with pytest.raises(ValueError, match=r"^LEDITS\+\+ Capture Attention, input 'latent': "):
+        run("LEDITS_CaptureAttention", store=store, latent=latents[0], clip=clip, text="a red circle and a blue square")
+
+
 def test_edits_do_not_push_out_the_picture_of_a_sampler(model, inversion, encode, clip, concept):
     """ComfyUI keeps that picture and does not sample it again."""
     patched, store = run("LEDITS_AttentionStore", model=model)
@@ -123,7 +143,7 @@ def test_masks_are_made_from_one_step_or_from_the_mean_so_far(model, inversion, 
 @pytest.mark.parametrize(("setting", "recorded"), [("down", "input"), ("mid", "middle"), ("up", "output")])
 def test_only_the_parts_that_are_asked_for_are_recorded(model, part, setting, recorded):
     settings = part("ledits.attention").StoreSettings(**({"down": False, "mid": False, "up": False} | {setting: True}))
-    adapter = part("nodes.comfyui.attention.unet").UNetAdapter(settings, 32, 32)
+    adapter = part("nodes.comfyui.attention.unet").UNetAdapter(model.model.diffusion_model, settings, 32, 32)
     with adapter.hook(model.model.diffusion_model, {}, None) as options:
         assert {address[0] for address in options["patches_replace"]["attn2"]} == {recorded}
 
@@ -209,9 +229,11 @@ SHARES = {
 
 
 @pytest.mark.parametrize("name", SHARES)
-def test_the_entries_of_a_concept_count_in_its_map_as_their_predictions_do(part, name):
+def test_the_entries_of_a_concept_count_in_its_map_as_their_predictions_do(model, part, name):
     options, *shares = SHARES[name]
-    adapter = part("nodes.comfyui.attention.unet").UNetAdapter(part("ledits.attention").StoreSettings(), 16, 16)
+    adapter = part("nodes.comfyui.attention.unet").UNetAdapter(
+        model.model.diffusion_model, part("ledits.attention").StoreSettings(), 16, 16
+    )
     recorder = part("nodes.comfyui.attention.recorder").Recorder(adapter, lambda key: True)
     first, second = torch.rand(1, 4, 4, 5), torch.rand(1, 4, 4, 5)
     # Of an area that is predicted alone, the network sees nothing else.

@@ -7,7 +7,7 @@ import re
 from types import SimpleNamespace
 
 from scripts.host.in_comfy import nodes, run
-from scripts.host.networks import SD15_SHAPE, family, patcher
+from scripts.host.networks import SD15_LEVELS, SD15_SHAPE, family, patcher
 
 import comfy.latent_formats
 import comfy.supported_models
@@ -75,15 +75,17 @@ def world(model, clip, vae, latent, sigmas, encode, inversion, photo):
     w.unknown.add_object_patch("model_sampling", UnknownNoise())
     w.broken = model.clone()
     w.broken.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "broken", lambda executor, *args, **kwargs: executor(*args, **kwargs) * NAN)
+    w.cached = model.clone()
+    w.cached.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "shortcut", lambda executor, x, *args, **kwargs: 0.1 * x)
     w.store, w.sampled = sample_with_store(w)
     w.resolution = lambda cells: run("LEDITS_AttentionStore", model=model, resolution=cells)[0]
     return w
 
 
-def sample_with_store(w, cfg=4.0):
+def sample_with_store(w, cfg=4.0, model=None):
     import nodes
 
-    patched, store = run("LEDITS_AttentionStore", model=w.model)
+    patched, store = run("LEDITS_AttentionStore", model=model or w.model)
     empty = {"samples": torch.zeros(1, 4, 32, 32)}
     with torch.inference_mode():
         result = nodes.common_ksampler(patched, 1, 2, cfg, "euler", "normal", w.encode("a red circle"), w.encode("a " * 100), empty)[0]
@@ -137,15 +139,14 @@ def in_words(value):
     return "None" if value is None else type(value).__name__
 
 
-def sampled_without_negative(w):
-    """Sampled without a negative prompt."""
-    store, sampled = sample_with_store(w, cfg=1.0)
+def sampled_with(w, **settings):
+    store, sampled = sample_with_store(w, **settings)
     return {"store": store, "latent": sampled}
 
 
-def attention_without_maps(w):
-    """The attention of an edit whose concept used none."""
-    return run("LEDITS_Edit", model=w.model, inversion=w.inversion, concepts=w.concept(mask_mode="noise"))[1]
+def edited_with(w, *concepts):
+    patched, store = run("LEDITS_AttentionStore", model=w.model)
+    return {"store": store, "latent": run("LEDITS_Edit", model=patched, inversion=w.inversion, concepts=concepts)[0]}
 
 
 def attention_of_nan(w):
@@ -291,27 +292,31 @@ CASES = [
     ("Invert", "negative", lambda w: [[torch.full((1, 77, 64), NAN), {}]], ["NaN", "text encoder"]),
     ("Invert", "positive", lambda w: [[torch.zeros(1, 77, 2048), {}]], ["2048", "64", "text encoder"]),
     ("Invert", "cfg", 3.0, ["3", "positive"]),
-    ("Concept", "text", " \n ", ["empty"]),
+    ("Concept", "text", " \n ", ["no words"]),
+    ("Concept", "text", "()", ["'()'", "no words"]),
     ("Concept", "text", "a dog, (embedding:gone:1.2)", ["'gone'", "models/embeddings"]),
     ("Concept", "cooldown", 3, ["3", "warmup 5"], {"warmup": 5}),
     ("Concept", "words", "hat", ["'hat'", "a, red, circle"]),
+    ("Concept", "words", "-hat", ["hat'", "a, red, circle"]),
+    ("Concept", "words", "-a -red, -circle", ["'-a -red, -circle'", "a, red, circle"]),
+    ("Concept", "words", "red", ["'red'", "CLIP"], {"clip": lambda w: other_text_encoder(w.clip)}),
     ("AttentionStore", "up", False, ["down", "mid"], {"down": False}),
     ("CaptureAttention", "latent", lambda w: w.latent, ["store"]),
     ("CaptureAttention", "latent", lambda w: {"samples": torch.full((1, 4, 32, 32), NAN)}, ["store"]),
-    ("CaptureAttention", "text", "", ["words"]),
+    ("CaptureAttention", "text", "", ["no words"]),
+    ("CaptureAttention", "text", "(())", ["'(())'", "no words"]),
     ("CaptureAttention", "text", "a " * 200, ["sampled"]),
     ("CaptureAttention", "text", "x", ["CLIP"], {"clip": lambda w: other_text_encoder(w.clip)}),
     ("CaptureAttention", "text", "embedding:gone dog", ["'gone'", "models/embeddings"]),
-    ("CaptureAttention", "branch", "negative", ["'negative'", "cfg 1"], lambda w: sampled_without_negative(w)),
-    ("ProbeAttention", "text", "", ["empty"]),
+    ("CaptureAttention", "branch", "negative", ["'negative'", "cfg 1"], lambda w: sampled_with(w, cfg=1.0)),
+    ("CaptureAttention", "branch", "positive", ["no concepts"], lambda w: edited_with(w)),
+    ("CaptureAttention", "branch", "positive", ["'a red circle'"], lambda w: edited_with(w, *w.concepts) | {"text": "a dog"}),
+    ("ProbeAttention", "text", "", ["no words"]),
+    ("ProbeAttention", "text", "()", ["'()'", "no words"]),
     ("ProbeAttention", "text", "embedding:gone dog", ["'gone'", "models/embeddings"]),
     ("ProbeAttention", "clip", lambda w: wide_text_encoder(w.clip), ["'a red circle'", "128", "64", "text encoder"]),
     ("ExtractMask", "attention", lambda w: attention_of_nan(w), ["NaN", "precision"]),
-    ("ExtractMask", "concept", 3, ["3", "1"]),
-    ("ExtractMask", "concept", 0, ["0", "'a red circle'", "mask_mode"], lambda w: {"attention": attention_without_maps(w)}),
     ("ExtractMask", "words", "dog", ["'dog'", "a, red, circle"]),
-    ("Heatmap", "image", lambda w: w.photo.repeat(3, 1, 1, 1), ["3", "1", "batch"]),
-    ("Heatmap", "concept", 2, ["2", "1"]),
     ("Edit", "image", torch.ones(1, 256, 200, 3), ["200x256", "256x256", "VAE Encode"]),
     ("Edit", "image", torch.ones(1, 256, 264, 3), ["264x256", "256x256", "VAE Encode"]),
     ("Edit", "image", lambda w: w.photo.repeat(3, 1, 1, 1), ["3", "1", "batch"]),
@@ -368,7 +373,42 @@ def test_the_good_inputs_are_of_every_node():
 @pytest.mark.parametrize("node_id", ["LEDITS_Edit", "LEDITS_MaskedGuider", "LEDITS_Sweep", "LEDITS_ProbeAttention"])
 def test_an_impossible_map_resolution_is_the_stores_fault(node_id, world):
     said = refusal(node_id, GOOD[node_id](world) | {"model": world.resolution(20)}, "resolution", "LEDITS++ Attention Store")
-    assert_names(said, "20", "32x32", "32, 16, 8", display_name(node_id))
+    assert_names(said, "20", "32x32", "16, 8", display_name(node_id))
+    assert "32, 16" not in said, "the finest maps of this network are half as large as its latents"
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"resolution": 4}, ["4", "32, 16, 8"]),  # only the middle block has these
+        ({"mid": True, "up": False, "down": False}, ["0", "8", "4"]),
+        ({"mid": True, "up": False, "down": False, "resolution": 16}, ["16", "4"]),
+    ],
+)
+@pytest.mark.parametrize("node_id", ["LEDITS_Edit", "LEDITS_ProbeAttention"])
+def test_only_maps_of_the_layers_that_are_on_are_offered(node_id, settings, named, world):
+    deep = patcher(family(SD15_LEVELS, comfy.supported_models.SD15))
+    model = run("LEDITS_AttentionStore", model=deep, **settings)[0]
+    inputs = GOOD[node_id](world)
+    if "inversion" in inputs:
+        inputs["inversion"] = run("LEDITS_Invert", **GOOD["LEDITS_Invert"](world) | {"model": deep})[0]
+    assert_names(refusal(node_id, inputs | {"model": model}, "resolution", "LEDITS++ Attention Store"), *named, "32x32", "mid")
+    model = run("LEDITS_AttentionStore", model=deep, **settings | {"mid": True, "resolution": 4})[0]
+    attention = run(node_id, **inputs | {"model": model})[node_id == "LEDITS_Edit"]
+    assert attention.prompts[0].mean().shape[1:3] == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("node_id", "name", "inputs"),
+    [
+        ("LEDITS_ProbeAttention", "model", lambda w: {"model": w.cached}),
+        ("LEDITS_Edit", "model", lambda w: {"model": w.cached}),
+        ("LEDITS_CaptureAttention", "store", lambda w: sampled_with(w, model=w.cached)),
+    ],
+)
+def test_all_say_the_same_where_nothing_could_be_recorded(node_id, name, inputs, world):
+    """Another node answered in place of the network."""
+    assert_names(refusal(node_id, GOOD[node_id](world) | inputs(world), name), "no attention maps", "cache", "'noise'")
 
 
 # What only shows while sampling
@@ -380,7 +420,7 @@ def test_an_impossible_map_resolution_under_a_plain_sampler(world):
     inputs = (1, 2, 4.0, "euler", "normal", world.encode("a red circle"), world.encode(""), world.latent)
     with pytest.raises(ValueError, match=r"^LEDITS\+\+ Attention Store, input 'resolution': ") as caught, torch.inference_mode():
         nodes.common_ksampler(world.resolution(20), *inputs)
-    assert_names(str(caught.value), "20", "32, 16, 8")
+    assert_names(str(caught.value), "20", "16, 8")
 
 
 def sample(guider, sampler, sigmas, samples):

@@ -94,14 +94,16 @@ CELLS, CHANNELS, HEADS, TOKENS = 32 * 32, 1280, 20, 77
 
 
 @pytest.fixture
-def recording(part):
+def recording(part, model):
     """Records so many layers of one concept at the size of SDXL, as the network would hand them over; gives what was allocated."""
 
     def record(layers, heads=HEADS, dtype=torch.float16):
         generator = torch.Generator().manual_seed(0)
         query = torch.randn(1, CELLS, CHANNELS, generator=generator).to(dtype)
         key = torch.randn(1, TOKENS, CHANNELS, generator=generator).to(dtype)
-        adapter = part("nodes.comfyui.attention.unet").UNetAdapter(part("ledits.attention").StoreSettings(), 128, 128)
+        adapter = part("nodes.comfyui.attention.unet").UNetAdapter(
+            model.model.diffusion_model, part("ledits.attention").StoreSettings(), 128, 128
+        )
         recorder = part("nodes.comfyui.attention.recorder").Recorder(adapter, lambda key: True)
         call = part("nodes.comfyui.attention.rows").RecordedCall(recorder.sums, {(0, 0): slice(0, 1)}, 1, (32, 32))
 

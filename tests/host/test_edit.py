@@ -2,7 +2,7 @@
 
 import copy
 
-from scripts.host.in_comfy import run
+from scripts.host.in_comfy import execute, run
 
 import pytest
 import torch
@@ -126,6 +126,79 @@ def test_any_size(model, encode, sigmas, concept, size):
     assert mask.shape == (2, 8 * size[0], 8 * size[1])
     assert attention.prompts[0].mean().shape[:3] == (2, -(-size[0] // 4), -(-size[1] // 4))
     assert difference(run("LEDITS_Edit", model=model, inversion=inversion)[0], {"samples": samples}) < 1e-4
+
+
+PAINTED = torch.zeros(1, 32, 32)
+PAINTED[:, 6:19, 5:16] = 1
+
+
+@pytest.mark.parametrize("size", [(32, 32), (256, 256), (64, 64), (480, 480), (263, 260)])
+def test_a_mask_of_the_photo_serves_at_any_size(model, inversion, latent, concept, size):
+    mask = torch.nn.functional.interpolate(PAINTED[:, None], size=size, mode="nearest")[:, 0]
+    concepts = concept("a green circle", warmup=5, mask=mask, mask_mode="none")
+    edited, _, used = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)
+    assert (used[:, ::8, ::8] - PAINTED).abs().max() <= (0 if size[0] % 32 == 0 else 0.6)
+    changed = (edited["samples"] - latent["samples"]).abs().amax(1)
+    assert changed[used[:, ::8, ::8] == 0].max() < 1e-5
+    assert changed[used[:, ::8, ::8] > 0.5].max() > 1e-3
+
+
+@pytest.mark.parametrize("size", [(64, 64), (256, 256), (100, 30)])
+def test_a_mask_in_which_nothing_is_painted_changes_nothing_and_says_so(model, clip, inversion, latent, size):
+    """Load Image gives a black mask of 64x64 pixels for a photo of any size, or a black one of its size where the file has an alpha channel."""
+    settings = {"clip": clip, "text": "a green circle", "scale": 4.0, "mask_mode": "none"}
+    output = execute("LEDITS_Concept", **settings, mask=torch.zeros(1, *size))
+    (text,) = output.ui["text"]
+    assert "'mask'" in text
+    assert "black" in text
+    edited, _, used = run("LEDITS_Edit", model=model, inversion=inversion, concepts=output.result[0])
+    assert difference(edited, latent) < 1e-5
+    assert not used.any()
+    for mask in (None, PAINTED, torch.full((1, 64, 64), 0.01)):
+        assert execute("LEDITS_Concept", **settings, mask=mask).ui is None
+
+
+def tensors_in(value):
+    if isinstance(value, torch.Tensor):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else vars(value).values()
+    return [tensor for item in inner if isinstance(item, torch.Tensor | dict | list | tuple) for tensor in tensors_in(item)]
+
+
+def assert_shares_nothing(one, other):
+    one, other = ({tensor.untyped_storage().data_ptr() for tensor in tensors_in(side)} for side in (one, other))
+    assert one
+    assert other
+    assert not one & other
+
+
+def test_nothing_is_kept_or_handed_out_that_another_node_may_write_into(model, latent, sigmas, encode, concept):
+    given = latent | {"noise_mask": torch.ones(1, 256, 256)}
+    made = run("LEDITS_Invert", model=model, latent=given, sigmas=sigmas, negative=encode(""))[0]
+    kept = [*tensors_in(made.trajectory), *tensors_in(made.latent)]
+    assert len(kept) == 7
+    assert_shares_nothing(kept, [given, sigmas])
+    _, levels, start, noise = run("LEDITS_ReplaySampler", inversion=made)
+    assert_shares_nothing(kept, [levels, start, noise.generate_noise(start)])
+    mask = torch.ones(1, 256, 256)
+    concepts = concept("a green circle", mask=mask)
+    assert_shares_nothing(concepts[0], mask)
+    edited, _, used = run("LEDITS_Edit", model=model, inversion=made, concepts=concepts)
+    assert_shares_nothing([kept, mask, concepts[0].mask], [edited, used])
+
+
+def test_a_sampler_that_writes_into_its_sigmas_leaves_the_inversion_whole(model, latent, encode):
+    import comfy.samplers
+    from comfy_extras.nodes_custom_sampler import SamplerCustom
+
+    sigmas = run("LEDITS_Schedule", model=model, steps=6, skip=0.1)[0]
+    inversion = run("LEDITS_Invert", model=model, latent=latent, sigmas=sigmas, negative=encode(""))[0]
+    _, levels, start, _ = run("LEDITS_ReplaySampler", inversion=inversion)
+    for given in (sigmas, levels):
+        with torch.inference_mode():
+            SamplerCustom.execute(model, True, 0, 1.0, encode(""), encode(""), comfy.samplers.sampler_object("uni_pc"), given, start)
+        assert given[-1] > 0, "this sampler no longer writes into what it is given: take another for this test"
+    assert difference(run("LEDITS_Edit", model=model, inversion=inversion)[0], latent) < 1e-5
 
 
 def test_the_advanced_nodes_do_what_edit_does(model, inversion, concept):

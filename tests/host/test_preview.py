@@ -266,6 +266,64 @@ def test_heatmap_and_sweep_show_their_sheets(attention, photo, model, vae, inver
         assert (sheet - result[0][0]).abs().max() < 1.01 / 255
 
 
+# What an edit's concept may be without making maps, and what is said of it.
+WITHOUT_MAPS = {
+    "noise": ({"mask_mode": "noise"}, "mask_mode"),
+    "none": ({"mask_mode": "none"}, "mask_mode"),
+    "scale 0": ({"scale": 0.0}, "scale 0"),
+    "warmup": ({"warmup": 6}, "warmup"),
+    "attention": ({}, "'attention'"),
+    "no concept": (None, "no concept"),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_MAPS)
+def test_an_edit_without_maps_is_looked_at_all_the_same(name, model, inversion, concept, attention, photo):
+    settings, why = WITHOUT_MAPS[name]
+    if name == "attention":
+        settings = {"attention": attention}
+    concepts = () if settings is None else concept("a green circle", **settings)
+    edited = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)[1]
+    assert_shows_the_image_and_says(photo, edited, {}, "'concept' is 0", why)
+    assert_a_black_mask_and_says(edited, {}, "'concept' is 0", why)
+
+
+def assert_shows_the_image_and_says(image, attention, settings, *words):
+    (sheet,), shown, (text,) = show("LEDITS_Heatmap", image=image, attention=attention, **settings)
+    assert torch.equal(sheet[:, : image.shape[1], : image.shape[2]], image)
+    assert len(shown) == len(image)
+    assert all(word in text for word in words), text
+
+
+def assert_a_black_mask_and_says(attention, settings, *words):
+    (mask, heatmap), (_,), (text,) = show("LEDITS_ExtractMask", attention=attention, **settings)
+    assert mask.shape == (1, settings.get("height", 256), settings.get("width", 256))
+    assert heatmap.shape == (*mask.shape, 3)
+    assert not mask.any()
+    assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_concept_that_is_not_there(attention, photo, binary):
+    assert_shows_the_image_and_says(photo, attention, {"concept": 3}, "'concept' is 3", "has 1,")
+    assert_a_black_mask_and_says(attention, {"concept": 3, "binary": binary, "width": 64, "height": 32}, "'concept' is 3", "has 1,")
+
+
+def test_a_heatmap_of_what_does_not_fit_shows_the_image(attention, photo, model, latent, clip):
+    assert_shows_the_image_and_says(photo.repeat(3, 1, 1, 1), attention, {}, "'image' has 3", "of 1")
+    broken = model.clone()
+    broken.set_model_attn2_patch(lambda query, key, value, options: (query * float("nan"), key, value))
+    unknown = run("LEDITS_ProbeAttention", model=broken, latent=latent, clip=clip, text="a red circle")[0]
+    assert_shows_the_image_and_says(photo, unknown, {}, "'attention'", "NaN")
+
+
+def test_a_concept_without_maps_is_captured_and_looked_at(model, inversion, concept, clip, photo):
+    patched, store = run("LEDITS_AttentionStore", model=model)
+    edited = run("LEDITS_Edit", model=patched, inversion=inversion, concepts=concept("a green circle", mask_mode="noise"))[0]
+    captured = run("LEDITS_CaptureAttention", store=store, latent=edited, clip=clip, text="a green circle")[0]
+    assert_shows_the_image_and_says(photo, captured, {}, "'a green circle'", "mask_mode")
+
+
 @pytest.mark.parametrize(
     ("text", "size", "grid"), [("a red circle", 64, (3, 1)), ("a red circle and a blue square", 64, (3, 3)), ("a red circle", 2048, (3, 1))]
 )

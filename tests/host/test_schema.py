@@ -60,6 +60,12 @@ def test_sockets_and_defaults_are_the_contract(node_id):
         assert next(item.default for item in schema.inputs if item.id == name) == default
 
 
+def test_the_page_resolves_choices_and_comments_in_every_text():
+    texts = [item for node in nodes().values() for item in node.GET_SCHEMA().inputs if getattr(item, "multiline", False)]
+    assert len(texts) == 3
+    assert all(item.dynamic_prompts for item in texts)
+
+
 @pytest.mark.parametrize("node_id", CONTRACT)
 def test_everything_is_explained(node_id):
     schema = nodes()[node_id].GET_SCHEMA()

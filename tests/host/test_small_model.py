@@ -5,7 +5,7 @@ import torch
 from scripts.paths import CHECKPOINT
 from scripts.small_model.measure import autoencoder_psnr, draw, unseen_scene
 from scripts.small_model.see import look
-from scripts.small_model.train import Denoiser, trained
+from scripts.small_model.train import new_denoiser, trained
 
 
 def test_it_is_small():
@@ -27,6 +27,6 @@ def test_it_draws_what_it_is_asked_for(model, clip, vae):
 def test_training_can_go_on_from_it():
     """The exported weights fit the training modules again, and no weight is lost."""
     autoencoder, weights = trained(CHECKPOINT)
-    model = Denoiser()
+    model = new_denoiser()
     model.load_state_dict(weights)
     assert all(torch.isfinite(value).all() for value in autoencoder.state_dict().values())

@@ -65,7 +65,6 @@ def make(steps=2, shape=(1, 2, 3, 5), flow=False, seed=2**64 - 1, trajectory=Non
         base=types.Base(parts["negative"], parts["positive"], parts["cfg"]),
         seed=seed,
         fingerprint=types.NetworkFingerprint("BaseModel, context_dim 768", "0a1b", None),
-        is_loaded=True,  # as it comes back
     )
 
 
@@ -183,7 +182,6 @@ def test_a_file_of_the_first_release_loads_bit_for_bit(tmp_path):
             base=types.Base([[count(1, 2, 3) / 13, options]], [[count(1, 1, 3), {}]], 2.5),
             seed=2**64 - 1,
             fingerprint=types.NetworkFingerprint("BaseModel, context_dim 768", "0a1b", None),
-            is_loaded=True,
         ),
     )
     # The format is written as it was, so that the release can read what is saved today.
@@ -396,7 +394,7 @@ WRONG_CONTENT = {
     "latent of another shape": ({"latent": {"dict": {"samples": {"tensor": "extra.1"}, "x": {"tensor": "extra.0"}}}}, "latent"),
     "mask": ({"latent": {"dict": {"samples": {"tensor": "extra.0"}, "noise_mask": 3, "x": {"tensor": "extra.1"}}}}, "noise mask"),
     "number in the latent": ({"latent": {"dict": {"samples": {"tensor": "extra.0"}, "x": math.inf}}}, "not finite"),
-    "deep": ({"latent": make_deep(40)}, "levels deep"),
+    "deep": ({"latent": make_deep(40)}, "damaged"),
     "very deep": ({"latent": make_deep(900)}, "damaged"),
     "network": ({"network": None}, "damaged"),
     "family": ({"network": FAMILY | {"family": "\x1b[31m"}}, "model"),
@@ -438,24 +436,24 @@ def test_names_and_subfolders(folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "word"),
+    "name",
     [
-        (f"../outside/{NAME}", "below its folder"),
-        (f"sub/../../outside/{NAME}", "below its folder"),
-        ("{folder}/sub/" + NAME, "below its folder"),
-        ("{folder}/../outside/" + NAME, "below its folder"),
-        (f"sub/{NAME}\0", "below its folder"),
-        ("", "below its folder"),
-        (".", "below its folder"),
-        ("/etc/passwd", "below its folder"),
-        ("sub", "does not end in"),
-        ("sub/other.safetensors", "does not end in"),
-        (f"missing{SUFFIX}", "not there"),
-        ("x" * 5000 + SUFFIX, "cannot be opened"),
+        f"../outside/{NAME}",
+        f"sub/../../outside/{NAME}",
+        "{folder}/sub/" + NAME,
+        "{folder}/../outside/" + NAME,
+        f"sub/{NAME}\0",
+        "",
+        ".",
+        "/etc/passwd",
+        "sub",
+        "sub/other.safetensors",
+        f"missing{SUFFIX}",
+        "x" * 5000 + SUFFIX,
     ],
 )
-def test_names_that_lead_elsewhere(folder, name, word):
-    with pytest.raises(InversionFileError, match=word):
+def test_names_that_lead_elsewhere(folder, name):
+    with pytest.raises(InversionFileError, match="below its folder"):
         load(folder, name.format(folder=folder))
 
 
@@ -466,10 +464,10 @@ def test_symbolic_links_are_refused(folder):
     (folder / "away").symlink_to(outside)
     (folder / "near").symlink_to("sub")
     for name in ("a", "b", "c", "d"):
-        with pytest.raises(InversionFileError, match=r"symbolic link|cannot be opened"):
+        with pytest.raises(InversionFileError, match="links are not followed"):
             load(folder, name + SUFFIX)
     for name in ("away/", "near/"):
-        with pytest.raises(InversionFileError, match="symbolic link"):
+        with pytest.raises(InversionFileError, match="links are not followed"):
             load(folder, name + NAME)
     assert names(folder) == [f"sub/{NAME}"]
     # The folder itself may be reached by one.
@@ -481,7 +479,7 @@ def test_what_is_not_a_plain_file(folder):
     (folder / ("folder" + SUFFIX)).mkdir()
     os.mkfifo(folder / ("pipe" + SUFFIX))
     for name in ("folder", "pipe"):
-        with pytest.raises(InversionFileError, match="not a plain file"):
+        with pytest.raises(InversionFileError, match="below its folder"):
             load(folder, name + SUFFIX)
 
 

@@ -1,8 +1,12 @@
 """pyproject.toml says what the registry asks for, in its form."""
 
+import importlib.util
 import re
+import sys
 from urllib.parse import urlparse
 
+import comfyui_version
+import pytest
 import tomllib
 from PIL import Image
 
@@ -36,6 +40,31 @@ def test_it_asks_for_the_oldest_comfyui_that_is_tested():
     oldest = COMFY["requires-comfyui"].removeprefix(">=")
     assert re.fullmatch(r"\d+\.\d+\.\d+", oldest)
     assert f"ComfyUI {oldest} or newer" in readme
+
+
+def load_on(version, monkeypatch):
+    """Loads the pack's __init__.py on a ComfyUI of this version."""
+    monkeypatch.setattr(comfyui_version, "__version__", version)
+    spec = importlib.util.spec_from_file_location("on_another_comfyui", CHECKOUT / "__init__.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("version", ["0.3.64", "0.16.2", "0.3.48-dev"])
+def test_an_older_comfyui_is_told_which_one_is_needed(version, monkeypatch):
+    monkeypatch.setitem(sys.modules, "comfy_api.latest", None)  # as where it does not exist yet
+    oldest = COMFY["requires-comfyui"].removeprefix(">=")
+    with pytest.raises(ImportError) as caught:
+        load_on(version, monkeypatch)
+    assert oldest in str(caught.value)
+    assert version in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", [COMFY["requires-comfyui"].removeprefix(">="), "0.16.10", "0.30.0+local", "1.0", "nightly"])
+def test_every_other_comfyui_loads_it(version, monkeypatch):
+    assert load_on(version, monkeypatch).comfy_entrypoint
 
 
 def test_addresses_are_of_one_repository():

@@ -107,7 +107,7 @@ def test_a_value_out_of_range_is_refused_by_name(server, changes, node, name):
 @pytest.mark.parametrize(
     ("changes", "node", "opening", "named"),
     [
-        ({"n8__text": ""}, "8", "LEDITS++ Concept, input 'text': ", r"empty"),
+        ({"n8__text": ""}, "8", "LEDITS++ Concept, input 'text': ", r"no words"),
         ({"n8__words": "dog"}, "8", "LEDITS++ Concept, input 'words': ", r"'dog'.*a, green, circle"),
         ({"n6__cfg": 4.0}, "6", "LEDITS++ Invert, input 'cfg': ", r"\b4\b"),
     ],

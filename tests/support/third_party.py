@@ -62,10 +62,11 @@ class Regions:
         texts: [1, tokens, width] of each region.
         masks: [1 + regions, H, W] where the prompt itself and each region count.
         one_prompt: made for a batch of one prompt and one negative prompt, and for no other.
+        instead: the first of the texts stands where the prompt's own would, which nobody reads.
     """
 
-    def __init__(self, texts: list[Tensor], masks: Tensor, one_prompt: bool):
-        self.texts, self.masks, self.one_prompt = texts, masks, one_prompt
+    def __init__(self, texts: list[Tensor], masks: Tensor, one_prompt: bool = False, instead: bool = False):
+        self.texts, self.masks, self.one_prompt, self.instead = texts, masks, one_prompt, instead
 
     def on(self, model: ModelPatcher) -> ModelPatcher:
         model = model.clone()
@@ -73,21 +74,37 @@ class Regions:
         model.set_model_attn2_output_patch(self.merge)
         return model
 
+    def hooked(self, conditioning: Any) -> Any:
+        """A conditioning that brings the patches along, for itself alone."""
+        from comfy import hooks
+
+        group = hooks.HookGroup()
+        patches: dict[str, Any] = {"patches": {"attn2_patch": [self.widen], "attn2_output_patch": [self.merge]}}
+        group.add(hooks.TransformerOptionsHook(patches, hooks.EnumHookScope.HookedOnly))
+        return hooks.set_hooks_for_conditioning(conditioning, group)
+
     def widen(self, hidden: Tensor, context: Tensor, value: Tensor, extra: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
         sides = extra["cond_or_uncond"]
         if self.one_prompt and sides.count(0) > 1:
             raise RuntimeError("more than one prompt in a batch")
+        rows = [own for side, own in zip(sides, hidden.chunk(len(sides)), strict=True) for _ in range(self.copies(side))]
+        return torch.cat(rows), self._with_regions(context, sides), self._with_regions(value, sides)
+
+    def copies(self, side: int) -> int:
+        """Rows that come of one."""
+        return 1 if side == 1 else len(self.masks)
+
+    def _with_regions(self, context: Tensor, sides: list[int]) -> Tensor:
         tokens = math.lcm(context.shape[1], *(text.shape[1] for text in self.texts))
-        rows, contexts = [], []
-        for side, own, own_context in zip(sides, hidden.chunk(len(sides)), context.chunk(len(sides)), strict=True):
-            texts = [own_context] if side == 1 else [own_context, *(text.expand(len(own), -1, -1) for text in self.texts)]
-            rows += [own] * len(texts)
-            contexts += [text.repeat(1, tokens // text.shape[1], 1) for text in texts]
-        return torch.cat(rows), torch.cat(contexts), torch.cat(contexts)
+        contexts = []
+        for side, own in zip(sides, context.chunk(len(sides)), strict=True):
+            regions = [text.expand(len(own), -1, -1) for text in self.texts]
+            contexts += [own] if side == 1 else regions if self.instead else [own, *regions]
+        return torch.cat([text.repeat(1, tokens // text.shape[1], 1) for text in contexts])
 
     def merge(self, out: Tensor, extra: dict[str, Any]) -> Tensor:
         sides = extra["cond_or_uncond"]
-        counts = [1 if side == 1 else len(self.masks) for side in sides]
+        counts = [self.copies(side) for side in sides]
         size = extra["activations_shape"][-2:]
         masks = F.interpolate(self.masks[:, None], size=tuple(size), mode="area").flatten(2).mT
         chunks = iter(out.chunk(sum(counts)))
@@ -175,3 +192,159 @@ def prompt_adder(model: ModelPatcher, entries: Callable[[Tensor], list]) -> Mode
     model = model.clone()
     model.set_model_sampler_calc_cond_batch_function(ask)
     return model
+
+
+def two_in_one_text(clip: Any) -> Any:
+    """A text encoder whose every token is there twice: once to be looked for, and once to be read, where it may count as its opposite."""
+    clip = clip.clone()
+    encoder = clip.cond_stage_model.clip_l
+
+    def encode_twice(pairs: list) -> tuple[Tensor, Tensor]:
+        encoding, *rest = type(encoder).encode_token_weights(encoder, [[(token, abs(weight)) for token, weight in row] for row in pairs])
+        signs = torch.tensor([math.copysign(1.0, weight) for row in pairs for _, weight in row])
+        return torch.stack([encoding, encoding * signs[:, None]], 2).flatten(1, 2), *rest
+
+    clip.patcher.add_object_patch("clip_l.encode_token_weights", encode_twice)
+    return clip
+
+
+def read_two_in_one(model: ModelPatcher) -> ModelPatcher:
+    """A network that reads such texts."""
+    model = model.clone()
+    model.set_model_attn2_patch(lambda hidden, context, value, extra: (hidden, context[:, 0::2], value[:, 1::2]))
+    return model
+
+
+def without_precision(model: ModelPatcher) -> ModelPatcher:
+    """Weaker queries, and attention called without `attn_precision`, which ComfyUI itself always gives."""
+    model = model.clone()
+
+    def drop(hidden: Tensor, context: Tensor, value: Tensor, extra: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+        extra.pop("attn_precision", None)
+        return 0.5 * hidden, context, value
+
+    model.set_model_attn2_patch(drop)
+    return model
+
+
+def pushed_from(model: ModelPatcher, text: Tensor) -> ModelPatcher:
+    """Guides away from a text in the attention layers: from the first prompt's row on, all rows are prompts."""
+    model = model.clone()
+
+    def replacement(layer: Any) -> Callable:
+        with torch.inference_mode():
+            away_key, away_value = layer.to_k(text), layer.to_v(text)
+
+        def attend(query: Tensor, key: Tensor, value: Tensor, extra: dict[str, Any]) -> Tensor:
+            out = optimized_attention(query, key, value, extra["n_heads"])
+            sides = extra["cond_or_uncond"]
+            if 0 not in sides:
+                return out
+            first = sides.index(0) * len(query) // len(sides)
+            away = (side.expand(len(query) - first, -1, -1) for side in (away_key, away_value))
+            pushed = optimized_attention(query[first:], *away, extra["n_heads"])
+            return torch.cat([out[:first], out[first:] + 0.5 * (out[first:] - pushed)])
+
+        return attend
+
+    network = model.model.diffusion_model
+    for part, number, index in attention_blocks(model):
+        block = network.middle_block if part == "middle" else getattr(network, f"{part}_blocks")[number]
+        layers = next(layer.transformer_blocks for layer in block if hasattr(layer, "transformer_blocks"))
+        model.set_model_attn2_replace(replacement(layers[index].attn2), part, number, index)
+    return model
+
+
+def tiles(model: ModelPatcher, size: int, at_once: int) -> ModelPatcher:
+    """Predicts squares of the latent, some in each network call, tile after tile, and takes the mean where they overlap."""
+    model = model.clone()
+
+    def wrap(apply_model: Callable, call: dict[str, Any]) -> Tensor:
+        x, timestep, c = call["input"], call["timestep"], call["c"]
+        corners = [
+            (top, left) for top in range(0, x.shape[-2] - size + 1, size // 2) for left in range(0, x.shape[-1] - size + 1, size // 2)
+        ]
+        total, count = torch.zeros_like(x), torch.zeros_like(x)
+        for start in range(0, len(corners), at_once):
+            places = [(..., slice(top, top + size), slice(left, left + size)) for top, left in corners[start : start + at_once]]
+            repeated = {key: value.repeat(len(places), *[1] * (value.ndim - 1)) for key, value in c.items() if isinstance(value, Tensor)}
+            out = apply_model(torch.cat([x[place] for place in places]), timestep.repeat(len(places)), **(c | repeated))
+            for place, tile in zip(places, out.chunk(len(places)), strict=True):
+                total[place] += tile
+                count[place] += 1
+        return total / count
+
+    model.set_model_unet_function_wrapper(wrap)
+    return model
+
+
+def noisy_texts(model: ModelPatcher) -> ModelPatcher:
+    """Draws noise into every text, one after the other, through the hook that a guider calls for its predictions."""
+    import comfy.samplers
+
+    def ask(inputs: dict[str, Any]) -> list[Tensor]:
+        conds = [entries and [_with_noise(entry) for entry in entries] for entries in inputs["conds"]]
+        return comfy.samplers.calc_cond_batch(inputs["model"], conds, inputs["input"], inputs["sigma"], inputs["model_options"])
+
+    model = model.clone()
+    model.set_model_sampler_calc_cond_batch_function(ask)
+    return model
+
+
+def _with_noise(entry: dict[str, Any]) -> dict[str, Any]:
+    text = entry["model_conds"]["c_crossattn"]
+    return entry | {"model_conds": entry["model_conds"] | {"c_crossattn": text._copy_with(text.cond + 0.2 * torch.randn_like(text.cond))}}
+
+
+def momentum(model: ModelPatcher) -> ModelPatcher:
+    """A post-CFG function that keeps a running mean in the options of a run."""
+    model = model.clone()
+
+    def guide(inputs: dict[str, Any]) -> Tensor:
+        state = inputs["model_options"].setdefault("momentum for tests", {})
+        mean = state.get("mean", inputs["denoised"])
+        state["mean"] = 0.5 * mean + 0.5 * inputs["denoised"]
+        return inputs["denoised"] + 0.5 * (inputs["denoised"] - mean)
+
+    model.set_model_sampler_post_cfg_function(guide)
+    return model
+
+
+def control(model: ModelPatcher) -> ModelPatcher:
+    """A CFG function that puts a new value into the options at every step."""
+    model = model.clone()
+
+    def guide(inputs: dict[str, Any]) -> Tensor:
+        error = inputs["cond_denoised"] - inputs["uncond_denoised"]
+        inputs["model_options"]["error for tests"], error = error, error + 0.3 * inputs["model_options"].get("error for tests", error)
+        return inputs["input"] - (inputs["uncond_denoised"] + inputs["cond_scale"] * error)
+
+    model.set_model_sampler_cfg_function(guide)
+    return model
+
+
+def written_in_place(model: ModelPatcher) -> ModelPatcher:
+    """A pre-CFG function that changes the predictions that it is given."""
+    model = model.clone()
+
+    def change(inputs: dict[str, Any]) -> list[Tensor]:
+        for out in inputs["conds_out"]:
+            out[out > 0] *= 0.8
+        return inputs["conds_out"]
+
+    model.set_model_sampler_pre_cfg_function(change)
+    return model
+
+
+class BlockCache:
+    """What puts a cached prediction in place of a network call."""
+
+    @staticmethod
+    def on(model: ModelPatcher) -> ModelPatcher:
+        model = model.clone()
+
+        def wrap(apply_model: Callable, call: dict[str, Any]) -> Tensor:
+            return apply_model(call["input"], call["timestep"], **call["c"])
+
+        model.set_model_unet_function_wrapper(wrap)
+        return model

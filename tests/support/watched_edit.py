@@ -102,7 +102,7 @@ comfy.samplers.CFGGuider.predict_noise = lambda *arguments: None
 def main() -> None:
     folder = Path(sys.argv[1])
     # What ComfyUI does as it is imported is not the pack's doing.
-    for name in ("nodes", "latent_preview", "comfy_api.latest"):
+    for name in ("nodes", "latent_preview", "comfy_api.latest", "comfyui_version"):
         importlib.import_module(name)
     paths = importlib.import_module("folder_paths")
     paths.set_output_directory(str(folder))

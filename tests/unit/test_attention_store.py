@@ -78,12 +78,22 @@ def test_the_weighted_mean():
     ],
 )
 def test_map_sizes(latent, resolution, size):
-    assert downsampled_size(*latent, downsampling_steps(*latent, resolution)) == size
+    assert downsampled_size(*latent, downsampling_steps(*latent, resolution, range(4))) == size
 
 
-def test_an_impossible_resolution_names_the_possible_ones():
-    with pytest.raises(ValueError, match=r"\b20\b.*64, 32, 16"):
-        downsampling_steps(64, 64, 20)
+@pytest.mark.parametrize(
+    ("resolution", "levels", "named"),
+    [
+        (20, {0, 1, 2}, r"\b20\b.*\b64, 32, 16\b"),
+        (8, {2, 1}, r"\b8\b.*\b32, 16\b"),
+        (0, {3}, r"\b16\b.*\b8\b"),
+        (0, (), r"\b16\b.*no size"),
+    ],
+)
+def test_an_impossible_resolution_names_those_of_the_layers(resolution, levels, named):
+    with pytest.raises(ValueError, match=named) as caught:
+        downsampling_steps(64, 64, resolution, levels)
+    assert ("64," in str(caught.value)) == (0 in levels)
 
 
 def test_the_mean_over_steps():
@@ -96,7 +106,15 @@ def test_the_mean_over_steps():
     assert (words.steps, elsewhere.steps) == (3, 4)
 
 
-PIECES = [(1, "a", True), (2, "t", True), (3, "-", True), (4, "shirt", True), (5, "sun", False), (6, "glasses", True), (7, "a", True)]
+PIECES = [
+    (1, b"a", True),
+    (2, b"t", True),
+    (3, b"-", True),
+    (4, b"shirt", True),
+    (5, b"sun", False),
+    (6, b"glasses", True),
+    (7, b"a", True),
+]
 
 
 def test_words_from_pieces():
@@ -113,6 +131,71 @@ def test_finding_words():
     assert find_words(words, "a") == (0, 5)
     with pytest.raises(ValueError, match=r"'hat'.*: a, t, -, shirt, sunglasses, a"):
         find_words(words, "sunglasses hat")
+
+
+RED = "\u7ea2\u8272"
+"""In Chinese, of two letters."""
+
+
+def test_subwords_that_split_a_letter():
+    cafe, red = "café".encode(), RED.encode()
+    pieces = [(1, cafe[:-1], False), (2, cafe[-1:], True), (3, red[:4], False), (4, red[4:], True), (5, b"\xff", True)]
+    prompt = group_subwords("", pieces, 77)
+    assert prompt.words == ("café", RED, "\ufffd")
+    assert prompt.token_indices == ((1, 2), (3, 4), (5,))
+
+
+def test_each_letter_is_a_word_in_scripts_without_spaces():
+    pieces = [(1, RED[0].encode(), False), (2, RED[1].encode(), True), (3, "красный".encode(), True), (4, "\ube68\uac15".encode(), True)]
+    words = group_subwords("", pieces, 77).words
+    assert words == (*RED, "красный", "\ube68\uac15")
+    assert find_words(words, RED) == (0, 1)
+
+
+def test_an_embedding_of_any_name_is_one_word():
+    prompt = group_subwords("", [(1, RED.encode(), False), (2, b"", False), (3, b"", True), (4, b"a", True)], 77)
+    assert prompt.words == (RED, "a")
+    assert prompt.token_indices == ((1, 2, 3), (4,))
+
+
+@pytest.mark.parametrize(
+    "separator", [",", " ", "\uff0c", "\u3001", "\uff64", "\u060c", "\u061b", "\uff1b", ";", "\u1363", "\u3000", ", ", " \u3001 "]
+)
+def test_words_are_separated_by_the_commas_of_any_script(separator):
+    assert find_words(("a", "red", "circle"), f"red{separator}circle{separator}") == (1, 2)
+
+
+@pytest.mark.parametrize("typed", ["CAFÉ", "cafe\u0301", "Cafe\u0301"])
+def test_a_word_is_found_however_its_letters_are_typed(typed):
+    assert find_words(("a", "café"), typed) == (1,)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("-red", (0, 2, 3, 4, 5)),
+        ("-Red, -a", (2, 3, 4, 5)),
+        ("a, shirt, -red", (0, 4)),
+        ("-t-shirt", (0, 1, 5)),
+        ("a, red, -red", (0,)),
+        ("\uff0dred\u3001\u2212a", (2, 3, 4, 5)),
+        # Words that begin with it.
+        ("-_-", (5,)),
+        ("--_-", (0, 1, 2, 3, 4)),
+        ("-", (3,)),
+        ("--", (0, 1, 2, 4, 5)),
+    ],
+)
+def test_a_minus_leaves_a_word_out(wanted, found):
+    assert find_words(("a", "red", "t", "-", "shirt", "-_-"), wanted) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "named"), [("-hat", "'-hat'"), ("red, -red", "'red, -red'"), ("-a -red", "'-a -red'"), ("- red", "'-'")]
+)
+def test_a_minus_that_leaves_nothing_is_refused(wanted, named):
+    with pytest.raises(ValueError, match=rf"{named}.*: a, red"):
+        find_words(("a", "red"), wanted)
 
 
 def test_words_sum_their_tokens():

@@ -27,7 +27,7 @@ HOST = ("comfy", "comfy_api", "folder_paths", "latent_preview", "server")
 
 HOOKS = (("nodes.comfyui", "nodes.errors", "ledits"), (*LIBRARIES, *HOST))
 LAYERS = {
-    ".": (("nodes",), (*LIBRARIES, "comfy_api")),
+    ".": (("nodes",), (*LIBRARIES, "comfy_api", "comfyui_version")),
     "ledits": (("ledits",), LIBRARIES),
     "nodes": (("nodes", "ledits"), (*LIBRARIES, *STEADY_HOST)),
     "nodes/comfyui": HOOKS,

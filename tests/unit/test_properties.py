@@ -175,7 +175,7 @@ def test_columns_that_do_not_divide_are_refused(seed, columns, length):
 @given(seeds, st.lists(st.booleans(), min_size=1, max_size=20))
 def test_words_hold_all_that_their_pieces_hold(seed, ends):
     ends[-1] = True
-    pieces = [(column + 1, "x", end) for column, end in enumerate(ends)]
+    pieces = [(column + 1, b"x", end) for column, end in enumerate(ends)]
     prompt = group_subwords("", pieces, 77)
     maps = drawn(seed, 1, 2, 3, 77).softmax(-1)
     by_word = word_maps(maps, prompt)
@@ -200,10 +200,10 @@ def test_the_mean_over_steps_knows_no_order(seed, steps, random):
 @always
 @given(st.integers(1, 300), st.integers(1, 300))
 def test_automatic_maps_are_a_quarter_rounded_up(height, width):
-    rows, columns = downsampled_size(height, width, downsampling_steps(height, width))
+    rows, columns = downsampled_size(height, width, downsampling_steps(height, width, 0, range(9)))
     if min(height, width) > 2:
         assert (rows, columns) == (-(-height // 4), -(-width // 4))
-    assert downsampled_size(height, width, downsampling_steps(height, width, min(height, width))) == (height, width)
+    assert downsampled_size(height, width, downsampling_steps(height, width, min(height, width), range(9))) == (height, width)
 
 
 # Schedule

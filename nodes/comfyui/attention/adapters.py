@@ -14,8 +14,8 @@ from .unet import UNetAdapter
 class AttentionAdapter(Protocol):
     """What the recorder must know of one kind of network, for latents of one size."""
 
-    def __init__(self, settings: StoreSettings, height: int, width: int) -> None:
-        """ValueError where the settings ask for maps that such a latent cannot have."""
+    def __init__(self, network: Any, settings: StoreSettings, height: int, width: int) -> None:
+        """ValueError where the settings ask for maps that the network does not have of such a latent."""
 
     @staticmethod
     def supports(network: Any) -> bool:
@@ -57,6 +57,6 @@ def make_adapter(network: Any, settings: StoreSettings, height: int, width: int)
     if adapter is None:
         raise LeditsInputError("model", f"is a {type(network).__name__}, but attention can be recorded of {KNOWN_NETWORKS} only")
     try:
-        return adapter(settings, height, width)
+        return adapter(network, settings, height, width)
     except ValueError as error:
         raise LeditsInputError("resolution", str(error)) from error

@@ -8,8 +8,14 @@ from torch.nn import functional as F
 
 from ....ledits.attention import paste_area, weighted_mean
 from ....ledits.prompt import Prompt, word_maps
+from ...errors import LeditsInputError
 from ..types import Conds
 from .recorder import Recorder
+
+NOTHING_RECORDED = (
+    "has no attention maps of this run: another node skipped the network's attention layers, or changed their size (a cache, tiles, "
+    "prompt areas, a downscale). Take that node off this model; or make masks without attention, with mask_mode 'noise' or 'none'"
+)
 
 
 def concept_word_maps(recorder: Recorder, name: str, conds: Conds, prompt: Prompt, x: Tensor) -> Tensor:
@@ -25,10 +31,7 @@ def concept_word_maps(recorder: Recorder, name: str, conds: Conds, prompt: Promp
                 maps = paste_area(maps, cond["area"], *latent_size, size)
             entries.append((_weight_map(cond, latent_size, maps), maps))
     if not entries:
-        raise RuntimeError(
-            f"LEDITS++ recorded no cross-attention for the concept {prompt.text!r} at maps of {size[1]}x{size[0]} pixels. "
-            "Allow more parts of the network or another resolution in the attention store, or use mask_mode 'noise'."
-        )
+        raise LeditsInputError("model", NOTHING_RECORDED)
     return weighted_mean(entries)
 
 

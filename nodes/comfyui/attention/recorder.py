@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import comfy.model_patcher
 import comfy.patcher_extension
 import torch
 from comfy.patcher_extension import WrappersMP
@@ -43,7 +42,7 @@ class Recorder:
         chunks = transformer_options.get(CHUNKS)
         if chunks is None or not any(key is not None and self.wants(key) for key in chunks.keys):
             return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)
-        rows = {key: rows for key, rows in chunks.rows(len(x)).items() if self.wants(key)}
+        rows = {key: rows for key, rows in chunks.rows(x).items() if self.wants(key)}
         call = RecordedCall(self.sums, rows, len(x), self.adapter.map_size(*x.shape[-2:]))
         network = executor.class_obj.diffusion_model
         with self.adapter.hook(getattr(network, "_orig_mod", network), transformer_options, call) as hooked:
@@ -52,9 +51,13 @@ class Recorder:
 
 def tracked_options(model_options: dict, prompts: Prompts, numbers: Mapping[Any, int], recorder: Recorder | None) -> dict:
     """A copy of the options with which these prompts, instead of others, are tracked into the network and recorded there; see `track`."""
-    options = comfy.model_patcher.create_model_options_clone(model_options)
-    for wrappers in options.get("transformer_options", {}).get("wrappers", {}).values():
-        wrappers.pop(KEY, None)
+    transformer_options = model_options.get("transformer_options", {})
+    wrappers = {
+        kind: {key: list(functions) for key, functions in keyed.items() if key != KEY}
+        for kind, keyed in transformer_options.get("wrappers", {}).items()
+    }
+    # All else is shared: other nodes may keep something there from step to step.
+    options = model_options | {"transformer_options": transformer_options | {"wrappers": wrappers}}
     install_recording(options, prompts, None if recorder is None else recorder.apply_model_wrapper, numbers)
     return options
 

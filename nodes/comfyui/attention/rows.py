@@ -10,8 +10,10 @@ from typing import Any
 
 from torch import Tensor
 from torch.nn import Identity
+from torch.nn import functional as F
 
 from ....ledits.attention import RunningMean, cross_attention_probabilities
+from ...errors import require
 from ..types import Conds
 
 CHUNKS = "ledits_chunks"
@@ -26,13 +28,20 @@ class Chunks:
     """The chunks that ComfyUI put into one network call."""
 
     keys: list[CondKey | None]  # None where the prompt is not tracked
-    size: int  # rows in each
+    shape: tuple[int, ...]  # of the whole input, [batch, C, H, W]
 
-    def rows(self, batch: int) -> dict[CondKey, slice]:
-        """The rows of each tracked prompt in a batch; RuntimeError where another node changed their number."""
-        if batch != len(self.keys) * self.size:
-            raise ambiguous_rows(len(self.keys) * self.size, batch)
-        return {key: slice(i * self.size, (i + 1) * self.size) for i, key in enumerate(self.keys) if key is not None}
+    def rows(self, x: Tensor) -> dict[CondKey, slice]:
+        """The rows of each tracked prompt in the network's input; LeditsInputError where another node cut it up or changed their number."""
+        height, width = self.shape[-2:]
+        problem = (
+            f"is sampled in tiles by another node, {x.shape[-1]}x{x.shape[-2]} latent pixels of {width}x{height} in a call, and how they "
+            "lie in the image cannot be known, so no attention can be recorded: use the model without that node, or, to edit with it, "
+            "probe the photo without it and connect that to the concept's 'attention', or choose mask_mode 'noise' or 'none'"
+        )
+        require(x.shape[-2:] == (height, width), "model", problem)
+        require_rows(self.shape[0], len(x))
+        size = self.shape[0] // len(self.keys)
+        return {key: slice(i * size, (i + 1) * size) for i, key in enumerate(self.keys) if key is not None}
 
 
 @dataclass(frozen=True)
@@ -47,22 +56,22 @@ class RecordedCall:
     def add_layer(self, query: Tensor, key: Tensor, heads: int, to_query: Projection = Identity(), to_key: Projection = Identity()) -> None:
         """Adds a layer that projects to [batch, pixels of the maps, heads * d] and [batch, tokens, heads * d]; leaves others out.
 
-        RuntimeError where another node changed the number of rows.
+        LeditsInputError where another node changed the number of rows.
         """
         if query.shape[1] != self.size[0] * self.size[1]:
             return
-        if len(query) != self.batch:
-            raise ambiguous_rows(self.batch, len(query))
+        require_rows(self.batch, len(query))
         for cond, rows in self.rows.items():
             probabilities = cross_attention_probabilities(to_query(query[rows]), to_key(key[rows]), heads)
             self.sums.setdefault(cond, RunningMean()).add(probabilities.unflatten(1, self.size), heads)
 
 
-def ambiguous_rows(expected: int, found: int) -> RuntimeError:
-    return RuntimeError(
-        f"LEDITS++ cannot tell which attention belongs to which prompt: another node turned a batch of {expected} rows into {found}. "
-        "Remove that node's patch from this model; or do not record attention with it: use mask_mode 'noise' or 'none'."
+def require_rows(expected: int, found: int) -> None:
+    problem = (
+        f"has a patch of another node that turns a batch of {expected} rows into {found}, so which attention belongs to which prompt "
+        "cannot be known: remove that patch, or do not record attention with it (mask_mode 'noise' or 'none')"
     )
+    require(found == expected, "model", problem)
 
 
 def track(
@@ -83,11 +92,26 @@ def _wrap_call(
     options = c["transformer_options"]
     keys = [None if names[i] is None else (names[i], uuid) for i, uuid in zip(indices, options["uuids"], strict=True)]
     cond_or_uncond = [numbers.get(names[i], i) for i in indices]
-    chunks = Chunks(keys, len(arguments["input"]) // len(indices))
-    c = c | {"transformer_options": options | {"cond_or_uncond": list(cond_or_uncond), CHUNKS: chunks}}
+    options = options | {"cond_or_uncond": list(cond_or_uncond), CHUNKS: Chunks(keys, tuple(arguments["input"].shape))}
+    patches = options.get("patches", {})
+    if patches.get("attn2_output_patch"):
+        texts = [text[0] for text, key in zip(c["c_crossattn"].chunk(len(keys)), keys, strict=True) if key is not None]
+        options["patches"] = patches | {"attn2_patch": [*patches.get("attn2_patch", ()), partial(_require_texts, texts)]}
+    c = c | {"transformer_options": options}
     if earlier is not None:
         return earlier(apply_model, arguments | {"c": c, "cond_or_uncond": cond_or_uncond})
     return apply_model(arguments["input"], arguments["timestep"], **c)
+
+
+def _require_texts(texts: list[Tensor], hidden: Tensor, context: Tensor, value: Tensor, extra: dict) -> tuple[Tensor, Tensor, Tensor]:
+    """An attn2_patch behind regional prompts of other nodes: refuses those that stand in place of a prompt's own text."""
+    found = F.normalize(context.float(), dim=-1)
+    for text in texts:
+        # A text is there where one row has all of its tokens. Some packs scale them or change their sign.
+        similarity = (found @ F.normalize(text.to(found), dim=-1).mT).abs()
+        problem = "has regional prompts of another node in place of every prompt, so the text of a concept is never read: remove that node"
+        require((similarity.amax(1).amin(-1) > 0.999).any(), "model", problem)
+    return hidden, context, value
 
 
 def _uuids(entries: Conds) -> tuple[Hashable, ...]:

@@ -1,8 +1,7 @@
-"""LEDITS_STORE: the attention of the last few sampling runs of a patched model, found again by the latent that they produced."""
+"""LEDITS_STORE: the attention of the latest sampling runs of a patched model, found again by the latent that they produced."""
 
 import hashlib
 import threading
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +17,9 @@ from .. import KEY
 from ..types import EditRecord
 from .adapters import make_adapter
 from .recorder import Recorder, install_recording
-from .rows import CondKey
+from .rows import CHUNKS, CondKey
 
-MAX_RUNS = 4  # runs of each kind, sampled and edited, that a store keeps
+MAX_BYTES = 256 << 20  # of all runs that a store keeps: more than a hundred images of SDXL
 BRANCHES = ("positive", "negative")  # what guiders call the prompts that can be read from a store
 _RUN = f"{KEY}_run"
 
@@ -44,17 +43,25 @@ class Run:
     # Several GPUs may begin a step at the same time, each in its own thread.
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def nbytes(self) -> int:
+        means = [maps for by_length in self.maps.values() for maps in by_length.values()]
+        means += self.edits.words if self.edits else []
+        return sum(tensor.nbytes for tensor in [*(mean.total for mean in means), *self.encodings.values()])
+
     def apply_model_wrapper(self, executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if self.edits is not None or tuple(x.shape[-2:]) != self.latent_size:
+        transformer_options = args[4]
+        chunks = transformer_options.get(CHUNKS)
+        if self.edits is not None or chunks is None or chunks.shape[-2:] != self.latent_size:
             return executor(x, *args, **kwargs)
-        sigma = float(args[4]["sigmas"].flatten()[0])  # of the transformer_options
-        with self._lock:
-            if sigma != self._sigma or self._recorder is None:
-                self.finish_step()
-                with named(self.owner):
+        sigma = float(transformer_options["sigmas"].flatten()[0])
+        with named(self.owner):
+            with self._lock:
+                if sigma != self._sigma or self._recorder is None:
+                    self.finish_step()
                     adapter = make_adapter(executor.class_obj.diffusion_model, self.settings, *self.latent_size)
-                self._sigma, self._recorder = sigma, Recorder(adapter, self._wants)
-        return self._recorder.apply_model_wrapper(executor, x, *args, **kwargs)
+                    self._sigma, self._recorder = sigma, Recorder(adapter, self._wants)
+            return self._recorder.apply_model_wrapper(executor, x, *args, **kwargs)
 
     def finish_step(self) -> None:
         if self._recorder is not None:
@@ -70,18 +77,19 @@ class Run:
 
 
 class RunHistory:
-    """The store's settings and its last few runs. Only finished runs enter; an interrupted one leaves nothing."""
+    """The store's settings and its latest runs. Only finished runs enter; an interrupted one leaves nothing.
+
+    ComfyUI samples a whole list of images before the first of them is captured, and keeps what a sampler made while later edits run.
+    So the oldest runs go only when all take too much memory. Their latents cannot tell when: nodes hand on copies of them.
+    """
 
     def __init__(self, settings: StoreSettings, owner: str = PACK):
         self.settings, self._owner = settings, owner
-        # Separate queues: ComfyUI caches the sampler's output, so later edits must not evict its run.
-        self._sampled: deque[tuple[str, Run]] = deque(maxlen=MAX_RUNS)
-        self._edited: deque[tuple[str, Run]] = deque(maxlen=MAX_RUNS)
+        self._runs: dict[str, Run] = {}  # by the hash of their result, the latest last
 
     def find(self, samples: Tensor) -> Run | None:
         """The run whose result these samples are."""
-        wanted = _hash_samples(samples)
-        return next((run for runs in (self._edited, self._sampled) for known, run in reversed(runs) if known == wanted), None)
+        return self._runs.get(_hash_samples(samples))
 
     def outer_sample_wrapper(self, executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """An OUTER_SAMPLE wrapper: records this run in its own copy of the model options."""
@@ -93,9 +101,12 @@ class RunHistory:
         for branch in BRANCHES:
             run.encodings |= {(branch, cond["uuid"]): cond["cross_attn"] for cond in guider.conds.get(branch, []) if "cross_attn" in cond}
         if run.edits is not None:
-            run.edits.words = [words.to(torch.device("cpu")) for words in run.edits.words]
-        runs = self._sampled if run.edits is None else self._edited
-        runs.append((_hash_samples(samples), run))
+            run.edits = EditRecord([words.to(torch.device("cpu")) for words in run.edits.words])
+        result = _hash_samples(samples)
+        self._runs.pop(result, None)
+        self._runs[result] = run
+        while len(self._runs) > 1 and sum(kept.nbytes for kept in self._runs.values()) > MAX_BYTES:
+            del self._runs[next(iter(self._runs))]
         return samples
 
 

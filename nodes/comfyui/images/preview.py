@@ -62,9 +62,11 @@ def image_ui(
     return (text_ui(node, text) if text else {}) | ui.PreviewImage([sheet[0] for sheet in sheets], cls=node).as_dict()
 
 
-def sheet_ui(node: Node, sheets: Tensor, labels: Sequence[str] = (), columns: int = 1, steps: int = 0) -> dict[str, Any]:
+def sheet_ui(
+    node: Node, sheets: Tensor, labels: Sequence[str] = (), columns: int = 1, text: str | None = None, steps: int = 0
+) -> dict[str, Any]:
     """The `ui` output that shows sheets [B, H, W, 3] which the node also returns; the rest as in `image_ui`."""
-    return image_ui(node, lambda index: fit(sheets[index][None], PREVIEW_SIZE), len(sheets), labels, columns, steps=steps)
+    return image_ui(node, lambda index: fit(sheets[index][None], PREVIEW_SIZE), len(sheets), labels, columns, text or "", steps)
 
 
 def mask_ui(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ....ledits.guidance import apply_guidance, concept_guidance, first_active_step, guidance_mask
 from ....ledits.prompt import merge_words
-from ...errors import PACK
+from ...errors import PACK, named
 from ..attention.adapters import make_adapter
 from ..attention.concept_map import concept_word_maps
 from ..attention.recorder import Recorder
@@ -18,6 +18,8 @@ from ..attention.store import keep_edits, store_settings
 from ..types import Base, Concept, Conds, EditRecord, ImageInversion
 from .conditioning import resize_mask, with_options_of
 from .predictions import predict_conds
+
+_CHANGED_OPTIONS = {"disable_cfg1_optimization", "sampler_cfg_function", "sampler_calc_cond_batch_function"}  # by `_predict`
 
 
 class MaskedGuider(comfy.samplers.CFGGuider):
@@ -50,10 +52,13 @@ class MaskedGuider(comfy.samplers.CFGGuider):
 
     @property
     def first_step(self) -> int:
-        """The first step that leaves the trajectory: where a concept begins to act, or 0 on another base."""
+        """The first step to predict: where a concept begins to act; 0 on another base, and beside guidance of other nodes."""
         if self.inversion is None or self.base is not self.inversion.base:
             return 0
-        return first_active_step((concept.settings for concept in self.concepts), self.inversion.trajectory.steps)
+        steps = self.inversion.trajectory.steps
+        first = first_active_step((concept.settings for concept in self.concepts), steps)
+        # What such guidance remembers from step to step (momentum) it must gather in all of them, as while inverting.
+        return 0 if first < steps and any(key.startswith("sampler_") for key in self.model_options) else first
 
     def inner_sample(self, noise: Tensor, latent_image: Tensor, device: torch.device, *args: Any, **kwargs: Any) -> Tensor:
         self._record = self._observer or EditRecord.from_concepts(self.concepts)
@@ -70,8 +75,9 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         step = sum(level > sigma for level in self._sigmas[:-1])
         self._advance_hooks(step, timestep, model_options)
         active = [number for number, concept in enumerate(self.concepts) if concept.settings.is_active(step)]
-        recorder = self._make_recorder(x, active)
-        base, predictions = self._predict(x, timestep, active, recorder, model_options)
+        with named(self.owner):
+            recorder = self._make_recorder(x, active)
+            base, predictions = self._predict(x, timestep, active, recorder, model_options)
         guidances, masks = [], []
         for number in active:
             concept, user_mask = self.concepts[number], self._user_masks[number]
@@ -119,6 +125,8 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         base = comfy.samplers.sampling_function(
             self.inner_model, x, timestep, self.conds[uncond], self.conds[cond], scale, model_options=options
         )
+        # Guidance with a momentum keeps it there from step to step.
+        model_options.update({key: value for key, value in options.items() if key not in _CHANGED_OPTIONS})
         return base, found
 
     def _make_recorder(self, x: Tensor, active: list[int]) -> Recorder | None:

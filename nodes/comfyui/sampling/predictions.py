@@ -28,7 +28,11 @@ def predict_conds(conds: dict[str, Conds], arguments: dict[str, Any], recorder: 
     # These hooks expect exactly one cond/uncond pair, so evaluate concepts one at a time as the cond.
     predictions: dict[str, Tensor] = {}
     negative = conds.get("negative")
-    for name in [name for name in conds if name != "negative"] or ["negative"]:
+    pairs = [name for name in conds if name != "negative"]
+    if not pairs or (function is not None and "positive" not in conds):
+        # Alone and first, as while inverting: some functions draw noise into prompt after prompt (CADS).
+        pairs.insert(0, "negative")
+    for name in pairs:
         pair = [None if name == "negative" else conds[name], negative]
         cond, uncond = (function or _calc_cond_batch)(arguments | {"conds": pair})[:2]
         predictions[name] = cond

@@ -22,32 +22,42 @@ class Job:
     """What ComfyUI hands to a sampler, as the method takes it."""
 
     guider: Any
-    latent: Tensor  # [B, C, H, W] at the model's scale
+    latent: Tensor  # [B, C, H, W] the image at the model's scale; where another node calls the sampler, perhaps with noise
     sigmas: Tensor  # [N + 1]
     denoise: Denoiser
     denoise_mask: Callable[[int], Tensor] | None
     callback: StepCallback
 
 
-class _Sampler(comfy.samplers.Sampler):
-    """Makes a Job of ComfyUI's arguments, with a progress bar in the terminal."""
+class _Sampler(comfy.samplers.KSAMPLER):
+    """Makes a Job of what ComfyUI gives a sampler's function, with a progress bar in the terminal.
 
-    def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, denoise_mask=None, disable_pbar=False) -> Tensor:
+    A KSAMPLER, because other nodes wrap what that class has: its `sample`, `sampler_function` and `extra_options`, which are not for it.
+    """
+
+    def __init__(self) -> None:
+        # Not the parent's: a bound method in a field would keep the sampler alive.
+        self.extra_options: dict[str, Any] = {}
+        self.inpaint_options: dict[str, Any] = {}
+
+    def sampler_function(self, model, x, sigmas, extra_args, callback=None, disable=False, **extra_options) -> Tensor:
         steps = len(sigmas) - 1
-        with comfy.utils.model_trange(steps, disable=disable_pbar) as bar:
+        with comfy.utils.model_trange(steps, disable=disable) as bar:
 
             def step_callback(step: int, denoised: Tensor, x: Tensor) -> None:
                 bar.update()
                 if callback is not None:
-                    callback(step, denoised, x, steps)
+                    callback({"i": step, "denoised": denoised, "x": x, "sigma": sigmas[step], "sigma_hat": sigmas[step]})
 
-            latent = noise if latent_image is None else latent_image
-            denoise = partial(_denoise, model_wrap, sigmas, extra_args)
-            mask = None if denoise_mask is None else partial(_mask_at, denoise_mask, model_wrap, sigmas, extra_args["model_options"])
-            return self.run(Job(model_wrap, latent, sigmas, denoise, mask, step_callback))
+            guider, denoise_mask = model.inner_model, extra_args.get("denoise_mask")
+            latent = getattr(model, "latent_image", None)
+            # The method has its own way with the mask.
+            denoise = partial(_denoise, model, sigmas, extra_args | {"denoise_mask": None})
+            mask = None if denoise_mask is None else partial(_mask_at, denoise_mask, guider, sigmas, extra_args["model_options"])
+            return self.run(Job(guider, x if latent is None else latent, sigmas, denoise, mask, step_callback))
 
     def run(self, job: Job) -> Tensor:
-        """Returns the latent that the job ends with."""
+        """The latent that the job ends with; at the last noise level, as a sampler's function returns it."""
         raise NotImplementedError
 
 
@@ -57,6 +67,7 @@ class InversionSampler(_Sampler):
     result: Inversion
 
     def __init__(self, noise: NoiseKind, seed: int):
+        super().__init__()
         self._noise, self._seed = noise, seed
 
     def run(self, job: Job) -> Tensor:
@@ -72,6 +83,7 @@ class ReplaySampler(_Sampler):
     """Follows an inversion's trajectory, guided by whatever guider runs it."""
 
     def __init__(self, inversion: ImageInversion, owner: str = PACK):
+        super().__init__()
         self._inversion, self._owner = inversion.trajectory, owner
 
     def run(self, job: Job) -> Tensor:
@@ -87,7 +99,7 @@ class ReplaySampler(_Sampler):
         x = replay(self._cut(job.latent, job.sigmas), job.denoise, first=first, denoise_mask=job.denoise_mask, callback=job.callback)
         if not torch.isfinite(x).all():
             raise _not_finite("while it edited", "lower the scale of the concepts", getattr(guider, "owner", PACK))
-        return guider.inner_model.model_sampling.inverse_noise_scaling(job.sigmas[-1], x)
+        return x
 
     def _cut(self, latent: Tensor, sigmas: Tensor) -> Inversion:
         """The inversion on the device of the latent, cut to the levels that were asked for."""
@@ -107,6 +119,7 @@ class ProbeSampler(_Sampler):
     """One prediction at the first of the sigmas, from the noised image; returns the prediction."""
 
     def __init__(self, noise: NoiseKind, seed: int):
+        super().__init__()
         self._noise, self._seed = noise, seed
 
     def run(self, job: Job) -> Tensor:
@@ -125,13 +138,13 @@ def _not_finite(when: str, remedy: str, node: str = PACK) -> LeditsInputError:
     )
 
 
-def _denoise(guider: Any, sigmas: Tensor, arguments: dict[str, Any], x: Tensor, step: int) -> Tensor:
-    """The guider's prediction. Some patches are stochastic (ToMe, HyperTile): inversion and edit draw the same numbers at a step."""
+def _denoise(model: Any, sigmas: Tensor, arguments: dict[str, Any], x: Tensor, step: int) -> Tensor:
+    """The prediction. Some patches are stochastic (ToMe, HyperTile): inversion and edit draw the same numbers at a step."""
     # torch.manual_seed also records a stack trace for unused GPUs, which takes as long as a step's masks.
     seed_rng = torch.default_generator.manual_seed if x.device.type == "cpu" else torch.manual_seed
     with torch.random.fork_rng(devices=[]):
         seed_rng(((arguments["seed"] or 0) + step) % 2**64)
-        return guider(x, sigmas[step].to(x).expand(len(x)), **arguments)
+        return model(x, sigmas[step].to(x).expand(len(x)), **arguments)
 
 
 def _mask_at(mask: Tensor, guider: Any, sigmas: Tensor, model_options: dict[str, Any], step: int) -> Tensor:

@@ -2,16 +2,12 @@
 
 import contextlib
 import os
-import stat
 import time
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import BinaryIO
 
 SUFFIX = ".inversion.safetensors"
 LEFTOVER_AGE = 3600.0  # seconds after which a leftover temp file is deleted
-
-# Without blocking, because opening a pipe would wait for a writer.
-_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class InversionFileError(ValueError):
@@ -34,25 +30,14 @@ def state(folder: Path, name: str) -> str:
 
 def open_inside(folder: Path, name: str) -> BinaryIO:
     """Opens a plain file below a folder, which may be a link itself; InversionFileError where the name is of anything else."""
-    relative = PurePath(name)
-    if not relative.parts or "\0" in name or relative.is_absolute() or relative.drive or ".." in relative.parts:
-        raise InversionFileError("is not the name of a file below its folder: choose one from the list")
-    if not name.endswith(SUFFIX):
-        raise InversionFileError(f"does not end in {SUFFIX}: choose a file that LEDITS++ Save Inversion wrote")
-    path = Path(os.path.realpath(folder)) / relative
-    try:
-        # A link anywhere on the way makes the two differ. Opening checks the last part again.
-        descriptor = os.open(path, _FLAGS) if Path(os.path.realpath(path)) == path else None
-    except FileNotFoundError:
-        raise InversionFileError("is not there any more: refresh the list (press R) and choose again") from None
-    except (OSError, ValueError) as error:
-        raise InversionFileError(f"cannot be opened ({error}): choose another") from error
-    if descriptor is None:
-        raise InversionFileError("is, or lies behind, a symbolic link: put the file itself there")
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise InversionFileError("is not a plain file: choose another")
-    return os.fdopen(descriptor, "rb")
+    root = Path(os.path.realpath(folder))
+    path = root / name
+    with contextlib.suppress(OSError, ValueError):  # no such file, no right to read it, a name that no file can have
+        # A link, or "..", anywhere on the way makes the two paths differ.
+        if name.endswith(SUFFIX) and not os.path.isabs(name) and Path(os.path.realpath(path)) == path and path.is_file():
+            return path.open("rb")
+    problem = f"is not there any more, or is no *{SUFFIX} below its folder that can be read (links are not followed)"
+    raise InversionFileError(f"{problem}: refresh the list (press R) and choose again")
 
 
 def delete_leftovers(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Recognises a network in another process, where object ids mean nothing, and tells whether it made a loaded inversion."""
+"""Recognises a network, also in another process, where object ids mean nothing, and tells whether it made an inversion."""
 
 import hashlib
 import itertools
@@ -33,26 +33,38 @@ def family(model: ModelPatcher) -> str:
 
 
 def provenance_note(model: ModelPatcher, inversion: ImageInversion) -> str | None:
-    """What a user should know of a loaded inversion with this model; None for one that was made in this process."""
-    if not inversion.is_loaded:
+    """What a user should know of an inversion with this model; None where the model that made it in this process predicts the same."""
+    maker = inversion.maker and inversion.maker()
+    if maker and maker.model is model.model and _is_patched_alike(maker, model):
         return None
     known, connected = inversion.fingerprint, fingerprint(model)
     if known.checkpoint is None or connected.checkpoint is None:
         return (
-            "The weights of this checkpoint, or of the one that made the loaded inversion, cannot be compared. "
+            "The weights of this checkpoint, or of the one that made the inversion, cannot be compared. "
             "If they are not the same, the photo is not kept exactly outside the masks."
         )
     if known.checkpoint != connected.checkpoint:
         return (
-            "Warning: the loaded inversion was made with another checkpoint, or another precision of this one. "
+            "Warning: the inversion was made with another checkpoint, or another precision of this one. "
             "The photo is not kept exactly outside the masks. Load the checkpoint that made it, or invert again."
         )
     if known.changes is None or known.changes != connected.changes:
         return (
-            "The loaded inversion was made with this checkpoint, but other nodes changed it then or change it now. "
-            "If those are not the same (LoRA, sampling), the photo is not kept exactly outside the masks."
+            "The inversion was made with this checkpoint, but other nodes changed it then or change it now. "
+            "If those are not the same (LoRA, merge, FreeU, sampling), the photo is not kept exactly outside the masks."
         )
-    return "The loaded inversion was made with this checkpoint."
+    return None if inversion.maker else "The loaded inversion was made with this checkpoint."
+
+
+def _is_patched_alike(model: ModelPatcher, other: ModelPatcher) -> bool:
+    """Whether other nodes put the same objects on two clones of one model."""
+
+    def placed(clone: ModelPatcher) -> dict[tuple, Any]:
+        code = {"injections": clone.injections, "weight_wrapper_patches": clone.weight_wrapper_patches}
+        return {path: repr(value) if isinstance(value, _PLAIN) else id(value) for path, value in _leaves(_options(clone) | code)}
+
+    has_same_weights = model.patches_uuid == other.patches_uuid or not (model.patches or other.patches)
+    return has_same_weights and placed(model) == placed(other)
 
 
 def _unpatched(model: ModelPatcher, name: str) -> Any:
@@ -78,8 +90,7 @@ def _checkpoint(model: ModelPatcher) -> Iterator[_Part]:
 def _changes(model: ModelPatcher) -> Iterator[_Part]:
     if model.injections or model.additional_models or model.weight_wrapper_patches:
         raise TypeError("code cannot be compared between processes")
-    options = dict(model.model_options, wrappers=model.wrappers, object_patches=model.object_patches, hook_patches=model.hook_patches)
-    for path, value in _leaves(options):
+    for path, value in _leaves(_options(model)):
         if not isinstance(value, _PLAIN):
             raise TypeError(f"{path} cannot be compared between processes")
         yield from _parts(path)
@@ -87,6 +98,10 @@ def _changes(model: ModelPatcher) -> Iterator[_Part]:
     for key in sorted(model.patches, key=str):
         yield from _parts(key)
         yield from _parts(model.patches[key])
+
+
+def _options(model: ModelPatcher) -> dict[str, Any]:
+    return dict(model.model_options, wrappers=model.wrappers, object_patches=model.object_patches, hook_patches=model.hook_patches)
 
 
 def _leaves(value: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:

@@ -156,7 +156,7 @@ def _build(content: dict[str, Any], tensors: dict[str, Tensor]) -> ImageInversio
     _check(all(value is None or isinstance(value, str) for value in hashes), "its model's fingerprint is not valid")
     # The family is shown to people.
     _check(len(network.family) <= 200 and network.family.isascii() and network.family.isprintable(), "its model is not named")
-    return ImageInversion(trajectory, latent, Base(negative, positive, float(cfg)), seed, network, is_loaded=True)
+    return ImageInversion(trajectory, latent, Base(negative, positive, float(cfg)), seed, network)
 
 
 def _build_trajectory(parts: dict[str, Tensor], flow: bool) -> Inversion:

@@ -40,19 +40,19 @@ def encode(value: Any, tensors: dict[str, Tensor], part: str, key: str = "", dep
     )
 
 
-def decode(value: Any, tensors: dict[str, Tensor], used: set[str], depth: int = 0) -> Any:
+def decode(value: Any, tensors: dict[str, Tensor], used: set[str]) -> Any:
     """What `encode` was given; adds the names of its tensors to `used`. A malformed tree is a ValueError."""
-    if depth > MAX_DEPTH or (isinstance(value, float) and not math.isfinite(value)):
-        raise ValueError(f"{value} is not finite" if isinstance(value, float) else f"it is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not finite")
     if isinstance(value, list):
-        return [decode(item, tensors, used, depth + 1) for item in value]
+        return [decode(item, tensors, used) for item in value]
     if not isinstance(value, dict):
         return value
     kind, inner = next(iter(value.items())) if len(value) == 1 else (None, None)
     if kind == "tuple" and isinstance(inner, list):
-        return tuple(decode(item, tensors, used, depth + 1) for item in inner)
+        return tuple(decode(item, tensors, used) for item in inner)
     if kind == "dict" and isinstance(inner, dict):
-        return {name: decode(item, tensors, used, depth + 1) for name, item in inner.items()}
+        return {name: decode(item, tensors, used) for name, item in inner.items()}
     if kind == "tensor" and isinstance(inner, str) and inner in tensors:
         used.add(inner)
         return tensors[inner]

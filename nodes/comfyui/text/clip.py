@@ -10,6 +10,10 @@ from ....ledits.prompt import Prompt, group_subwords
 
 ENCODERS = ("l", "g", "h")
 WORD_END = "</w>"  # CLIP's vocabulary marks the last subword of a word so
+# It writes each byte of UTF-8 as a letter: the printable ones of Latin-1 as themselves, the others from U+0100 on.
+_PRINTABLE = (*range(33, 127), *range(161, 173), *range(174, 256))
+_OTHERS = (byte for byte in range(256) if byte not in _PRINTABLE)
+BYTES = {chr(byte): bytes([byte]) for byte in _PRINTABLE} | {chr(256 + i): bytes([byte]) for i, byte in enumerate(_OTHERS)}
 EMBEDDING = re.compile(r"embedding:([^\s,:()<\[]+)")
 
 Tokens = dict[str, list[list[tuple[Any, ...]]]]
@@ -32,18 +36,19 @@ def has_embedding(tokens: Tokens) -> bool:
     return any(isinstance(token[0], Tensor | dict) for chunks in tokens.values() for chunk in chunks for token in chunk)
 
 
-def _subwords(clip: Any, text: str, columns: list[tuple[Any, int]]) -> Iterator[tuple[int, str, bool]]:
-    """Index, letters and whether a word ends, of every token but start, end and padding, whose word is 0."""
+def _subwords(clip: Any, text: str, columns: list[tuple[Any, int]]) -> Iterator[tuple[int, bytes, bool]]:
+    """Index, bytes and whether a word ends, of every token but start, end and padding, whose word is 0."""
     embeddings = _embedding_names(text, columns)
     first = {word: index for index, (_, word) in reversed(list(enumerate(columns)))}
     last = {word: index for index, (_, word) in enumerate(columns)}
     for index, (token, word) in enumerate(columns):
         if word in embeddings:
             # All vectors of an embedding are one word, also where a long one continues in the next chunk.
-            yield index, embeddings[word] if index == first[word] else "", index == last[word]
+            yield index, embeddings[word].encode() if index == first[word] else b"", index == last[word]
         elif word:
             entry = clip.tokenizer.untokenize([(token, 1.0)])[0][1]
-            yield index, entry.removesuffix(WORD_END), entry.endswith(WORD_END)
+            letters = entry.removesuffix(WORD_END)
+            yield index, b"".join(BYTES.get(letter, letter.encode()) for letter in letters), entry.endswith(WORD_END)
 
 
 def _embedding_names(text: str, columns: list[tuple[Any, int]]) -> dict[int, str]:

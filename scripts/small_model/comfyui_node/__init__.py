@@ -33,6 +33,18 @@ UNET = {
     "num_head_channels": -1,
 }
 SCENES_UNET = UNET | {"in_channels": SCENES_LATENT_CHANNELS, "out_channels": SCENES_LATENT_CHANNELS}
+SCENES_TRANSFORMER = {
+    "input_size": None,
+    "in_channels": SCENES_LATENT_CHANNELS,
+    "out_channels": SCENES_LATENT_CHANNELS,
+    "patch_size": 2,
+    "depth": 4,  # of 64 channels each
+    "num_blocks": 4,
+    "context_embedder_config": {"target": "torch.nn.Linear", "params": {"in_features": CONTEXT_DIM, "out_features": 256}},
+    "qk_norm": "rms",
+    "pos_embed_scaling_factor": None,
+    "x_block_self_attn_layers": [],
+}
 
 TEXT_MODEL = {
     # Word and position alone: with layers above them the padding learns to carry the whole prompt, and words then attend to nothing.
@@ -108,7 +120,14 @@ class ScenesModel(SmallModel):
         return False  # ComfyUI takes every UNet of more than 4 channels for one
 
 
-for kind in (ScenesModel, SmallModel):  # in this order: the second would match the first's checkpoint, too
+class ScenesTransformer(comfy.supported_models.SD3):
+    """SD3's transformer, trained on the same latents and with the same text model."""
+
+    unet_config = comfy.supported_models.SD3.unet_config | {"in_channels": SCENES_LATENT_CHANNELS}
+    latent_format = ScenesLatent
+
+
+for kind in (ScenesTransformer, ScenesModel, SmallModel):  # in this order: the second would match the first's checkpoint, too
     if not any(model.__name__ == kind.__name__ for model in comfy.supported_models.models):
         comfy.supported_models.models.append(kind)
 

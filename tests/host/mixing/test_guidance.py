@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from comfy_extras.nodes_apg import APG
 from comfy_extras.nodes_model_advanced import RescaleCFG
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
 from comfy_extras.nodes_perpneg import PerpNeg
 from comfy_extras.nodes_sag import SelfAttentionGuidance
 
+from support import third_party
 from support.stock_nodes import first_output
 
 
@@ -36,8 +38,12 @@ GUIDED = {
     "PerpNeg": lambda model, encode: first_output(PerpNeg.execute(model, encode("a picture"), 1.0)),
     "post-CFG": lambda model, encode: lighter(model),
     "pre-CFG": lambda model, encode: swayed(model),
+    "pre-CFG in place": lambda model, encode: third_party.written_in_place(model),
+    "APG": lambda model, encode: first_output(APG.execute(model, eta=0.5, norm_threshold=0.0, momentum=-0.5)),
+    "momentum": lambda model, encode: third_party.momentum(model),
+    "CFG with a state": lambda model, encode: third_party.control(model),
 }
-BETWEEN_TWO = {"RescaleCFG", "PerpNeg"}
+BETWEEN_TWO = {"RescaleCFG", "PerpNeg", "APG", "CFG with a state"}
 """What has no meaning where there is one prompt."""
 
 BASES = {

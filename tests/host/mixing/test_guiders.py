@@ -148,10 +148,10 @@ def test_rows_that_another_node_adds_are_refused(prepend, declared, model, encod
     """No known pack adds rows around a network call, and a wrong map is worse than none."""
     patched = third_party.row_adder(prepend, declared, declared)(model, encode(THIRD))
     inversion = invert(patched, **small)
-    with pytest.raises(RuntimeError, match=r"^LEDITS\+\+.*\b3\b.*\b4\b.*'noise'"):
+    with pytest.raises(ValueError, match=r"^LEDITS\+\+ Edit, input 'model': .*\b3\b.*\b4\b.*'noise'"):
         edit(patched, inversion, two_concepts)
     listened = run("LEDITS_AttentionStore", model=patched)[0]
-    with pytest.raises(RuntimeError, match=r"^LEDITS\+\+.*'noise'"):
+    with pytest.raises(ValueError, match=r"^LEDITS\+\+ Attention Store, input 'model': .*'noise'"):
         sample(first_output(CFGGuider.execute(listened, encode(POSITIVE), encode(NEGATIVE), 4.0)), sigmas)
     assert torch.isfinite(edit(patched, inversion, concept("a green circle", mask_mode="noise")).samples).all()
 
@@ -210,6 +210,36 @@ def test_the_edited_latent_is_inverted_again(model, invert, edit, small, two_con
     assert_photo_returns(model, again)
     twice = edit(model, again, two_concepts)
     assert (twice.samples - once.samples).abs().max() > 1e-3
+
+
+def test_a_sampler_is_used_as_other_packs_use_one(model, invert, edit, small, two_concepts, monkeypatch):
+    """They wrap what every KSAMPLER has, or read and set its options."""
+    inversion = invert(model, **small)
+    sampler, sigmas, latent, noise = run("LEDITS_ReplaySampler", inversion=inversion)
+    guider = run("LEDITS_MaskedGuider", model=model, inversion=inversion, concepts=two_concepts)[0]
+    own, asked = comfy.samplers.KSAMPLER.sample, []
+
+    def wrapped(network, x, sigmas, **given):
+        def ask(x, sigma, **arguments):
+            asked.append(float(sigma[0]))
+            return network(x, sigma, **arguments)
+
+        ask.inner_model, ask.sigmas = network.inner_model, network.sigmas
+        return sampler.sampler_function(ask, x, sigmas, **given, **sampler.extra_options)
+
+    def sample(self, *given):
+        asked.append(type(self).__name__)
+        return own(self, *given)
+
+    monkeypatch.setattr(comfy.samplers.KSAMPLER, "sample", sample)
+    expected = edit(model, inversion, two_concepts).samples
+    assert asked == ["ReplaySampler"]
+    with torch.inference_mode():
+        result = first_output(SamplerCustomAdvanced.execute(noise, guider, comfy.samplers.KSAMPLER(wrapped), sigmas, latent))
+    assert asked == ["ReplaySampler", "KSAMPLER", float(sigmas[1])]
+    assert torch.equal(result["samples"], expected)
+    assert sampler.extra_options == {}
+    assert sampler.extra_options is not run("LEDITS_ReplaySampler", inversion=inversion)[0].extra_options
 
 
 def mask_over(columns, softly=False):

@@ -50,6 +50,8 @@ PATCHED = {
     "regions under an image prompt": lambda model, encode, other: third_party.Regions([encode("a yellow triangle")[0][0]], LEFT, False).on(
         third_party.more_tokens(model)
     ),
+    "pushed from a text": lambda model, encode, other: third_party.pushed_from(model, encode("a yellow triangle")[0][0]),
+    "attention without precision": lambda model, encode, other: third_party.without_precision(model),
     "more tokens": lambda model, encode, other: third_party.more_tokens(model),
     "attn1_patch": lambda model, encode, other: third_party.softened_self_attention(model),
     "attn1_replace": lambda model, encode, other: third_party.without_self_attention(model),
@@ -153,6 +155,15 @@ LOTS = {
     "ToMe": lambda model: first_output(TomePatchModel.execute(model, 0.6)),
     "HyperTile": lambda model: hypertile(model, swap_size=4),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("source", [None, "a red circle"])
+def test_noise_that_is_drawn_into_texts_falls_the_same(source, model, encode, invert, concept, edit, small, assert_photo_returns):
+    noisy = third_party.noisy_texts(model)
+    base = {} if source is None else {"positive": encode(source), "cfg": 3.0}
+    inversion = invert(noisy, **small, **base)
+    assert_photo_returns(noisy, inversion)
+    assert (inversion.trajectory.denoised - invert(model, **small, **base).trajectory.denoised).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("name", LOTS)

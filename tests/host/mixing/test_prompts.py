@@ -29,6 +29,42 @@ def test_weights_change_how_strongly_a_word_counts_and_not_which_words_there_are
     assert close(weighted.guidance, plain.guidance) == (text == "a (green:1.0) circle")
 
 
+RED = "\u7ea2\u8272"
+CIRCLE = "\u5706"
+"""In Chinese, the first of two letters."""
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "wanted", "found"),
+    [
+        ("a café table", ("a", "café", "table"), "café", (1,)),
+        ("красный круг", ("красный", "круг"), "Круг", (1,)),
+        (f"{RED}\uff0c{CIRCLE}", (*RED, "\uff0c", CIRCLE), RED, (0, 1)),
+        (f"{RED}{CIRCLE}", (*RED, CIRCLE), f"{CIRCLE}\u3001{RED[0]}", (0, 2)),
+        ("\u062f\u0627\u0626\u0631\u0629 \u062d\u0645\u0631\u0627\u0621", None, "\u062d\u0645\u0631\u0627\u0621", (1,)),
+        ("\ube68\uac04 \uc6d0", None, "\uc6d0", (1,)),
+        ("a \U0001f436 dog", ("a", "\U0001f436", "dog"), "\U0001f436", (1,)),
+        ("red\uff0ccircle", ("red", "\uff0c", "circle"), "red\uff0ccircle", (0, 2)),
+        ("a red circle", ("a", "red", "circle"), "-red", (0, 2)),
+    ],
+)
+def test_words_of_every_script_are_read_and_found(clip, text, words, wanted, found):
+    (concept,) = run("LEDITS_Concept", clip=clip, text=text, words=wanted)[0]
+    assert concept.prompt.words == (words or tuple(text.split()))
+    assert concept.words == found
+    assert sum(map(len, concept.prompt.token_indices)) == len([1 for _, _, word in tokens_of(clip, text) if word])
+
+
+def tokens_of(clip, text):
+    return [token for chunk in clip.tokenize(text, return_word_ids=True)["l"] for token in chunk]
+
+
+def test_a_word_left_out_is_left_out_of_the_mask(model, latent, clip):
+    attention = run("LEDITS_ProbeAttention", model=model, latent=latent, clip=clip, text="a red circle")[0]
+    without, named = (run("LEDITS_ExtractMask", attention=attention, words=words) for words in ("-red", "a, circle"))
+    assert all(map(torch.equal, without, named))
+
+
 @pytest.mark.parametrize(("text", "beside"), [(LONG, ""), ("a green circle", LONG), (LONG, LONGER), (LONGER, LONG)])
 def test_prompts_of_unequal_length_in_one_call(assert_mixing, calls, clip, text, beside):
     """A context is repeated to a common length with the others; its maps and predictions are those of the prompt alone."""
