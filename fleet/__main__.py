@@ -83,33 +83,36 @@ def work(options: argparse.Namespace, results: Path) -> int:
     comfyui = find_comfyui()
     workflow, ledger = plan(options, results)
     print(f"{ledger.total - ledger.done:,} photos to do, {ledger.done:,} done.", flush=True)
-    if ledger.done == ledger.total:
-        return 0
+    run = f"ledits-fleet-{uuid.uuid4().hex[:8]}"
+    order = Order(workflow, options.photos.resolve(), results, comfyui, options.threads, options.comfyui, run)
+    try:
+        if ledger.done < ledger.total:
+            edit(order, ledger, options)
+    finally:
+        for folder in Path(tempfile.gettempdir()).glob(f"{run}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+        if ledger.done:
+            print(f"Report: {write_report(ledger, order.thumbnail)}", flush=True)
+    return int(ledger.failed > 0)
+
+
+def edit(order: Order, ledger: Ledger, options: argparse.Namespace) -> None:
+    """Does what is left, and tells how far it is."""
     if not options.address:
         os.environ[LOOPBACK] = "0"
     try:
         from .run import cards_of_each, edit_all, ray_running
     except ImportError as error:
         raise FleetError(f'{error}: install it into the Python of ComfyUI with pip install "ray[data]".') from None
-    order = Order(
-        workflow, options.photos.resolve(), results, comfyui, options.threads, options.comfyui, f"ledits-fleet-{uuid.uuid4().hex[:8]}"
-    )
-    try:
-        with ray_running(options.address, options.workers, options.threads):
-            gpus = cards_of_each(options.gpus)
-            progress = Progress(ledger.total, ledger.done)
-            print(f"{options.workers} workers start, {f'with {gpus:g} cards each' if gpus else 'on the CPU'}.", flush=True)
-            for line in edit_all(order, ledger, options.workers, gpus):
-                ledger.write(line)
-                progress.step(ledger.done, ledger.failed)
-                if any(text in (line["error"] or "") for text in FULL):
-                    raise FleetError(f"{line['photo']}: {line['error']}. Make room and give the same command: it goes on where it stopped.")
-    finally:
-        for folder in Path(tempfile.gettempdir()).glob(f"{order.run}-*"):
-            shutil.rmtree(folder, ignore_errors=True)
-        if ledger.done:
-            print(f"Report: {write_report(ledger, order.thumbnail)}", flush=True)
-    return int(ledger.failed > 0)
+    with ray_running(options.address, options.workers, options.threads):
+        gpus = cards_of_each(options.gpus)
+        progress = Progress(ledger.total, ledger.done)
+        print(f"{options.workers} workers start, {f'with {gpus:g} cards each' if gpus else 'on the CPU'}.", flush=True)
+        for line in edit_all(order, ledger, options.workers, gpus):
+            ledger.write(line)
+            progress.step(ledger.done, ledger.failed)
+            if any(text in (line["error"] or "") for text in FULL):
+                raise FleetError(f"{line['photo']}: {line['error']}. Make room and give the same command: it goes on where it stopped.")
 
 
 def main() -> int:

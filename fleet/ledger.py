@@ -68,10 +68,9 @@ class Ledger:
         return (job for (job,) in self.table.execute("SELECT job FROM photos WHERE line IS NULL ORDER BY rowid"))
 
     def lines(self) -> Iterator[Line]:
-        """The report, what failed first."""
-        return (
-            json.loads(line) for (line,) in self.table.execute("SELECT line FROM photos WHERE line NOTNULL ORDER BY error IS NULL, photo")
-        )
+        """The report, what failed first, reason by reason."""
+        chosen = "SELECT line FROM photos WHERE line NOTNULL ORDER BY error IS NULL, error, photo"
+        return (json.loads(line) for (line,) in self.table.execute(chosen))
 
     def _take_over(self, text: str) -> None:
         try:

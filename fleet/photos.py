@@ -40,17 +40,21 @@ def find_photos(folder: Path, results: Path) -> Iterator[Photo]:
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(parent, name) != results)
         photos = sorted(name for name in files if not name.startswith(".") and os.path.splitext(name)[1].lower() in known)
-        stems = Counter(os.path.splitext(name)[0].casefold() for name in photos)
+        # Beside a.jpg there may be an a.png, whose results are a.jpg.png and a.png.png, and then even a photo a.jpg.png.
+        taken = Counter(each for name in photos for each in (name.casefold(), os.path.splitext(name)[0].casefold()))
         for name in photos:
             path = Path(parent, name)
             stem = os.path.splitext(name)[0]
-            facts = path.stat()
-            yield Photo(
-                path.relative_to(folder).as_posix(),
-                # Beside a.jpg there may be an a.png.
-                path.with_name(name if stems[stem.casefold()] > 1 else stem).relative_to(folder).as_posix(),
-                f"{facts.st_size}-{facts.st_mtime_ns}",
-            )
+            result = path.with_name(name if taken[stem.casefold()] > 1 else stem)
+            yield Photo(path.relative_to(folder).as_posix(), result.relative_to(folder).as_posix(), _stamp(path))
+
+
+def _stamp(path: Path) -> str:
+    try:
+        facts = path.stat()
+    except OSError:
+        return ""  # a link to nowhere; why it cannot be read is said where it is read
+    return f"{facts.st_size}-{facts.st_mtime_ns}"
 
 
 def slug(name: str) -> str:
@@ -80,6 +84,11 @@ def open_photo(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
+            if upright.mode == "F":
+                raise PhotoError("has floating point values, and says not which of them is white; save it with 8 or 16 bits")
+            if upright.mode.startswith("I"):
+                # Of 16 bits Pillow would take the lower 8.
+                upright = upright.point(lambda value: value * (1 / 257)).convert("L")
             return upright.convert("RGBA" if upright.has_transparency_data else "RGB")
     except Image.DecompressionBombError as error:
         raise PhotoError(f"is too large: {error}") from None

@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -9,7 +10,7 @@ from fleet.errors import FleetError, PhotoError
 from fleet.photos import find_photos, open_photo, read_values
 from support.photo_folders import paint
 
-NAMES = ["-dash.png", "a b.png", "鞋子.webp", "deep/er/x.bmp", "deep/x.jpg", "same.jpg", "same.png", "x.JPG"]
+NAMES = ["-dash.png", "a b.png", "鞋子.webp", "deep/er/x.bmp", "deep/x.jpg", "same.jpg", "same.jpg.png", "same.png", "x.JPG"]
 
 
 @pytest.fixture
@@ -29,6 +30,13 @@ def test_every_image_is_found_but_hidden_ones_and_results(folder):
     assert stems["deep/er/x.bmp"] == "deep/er/x"
     assert (stems["same.jpg"], stems["same.png"]) == ("same.jpg", "same.png")
     assert len(set(stems.values())) == len(NAMES)
+
+
+def test_a_link_to_nowhere_is_a_photo_that_cannot_be_read(tmp_path):
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert [photo.name for photo in find_photos(tmp_path, tmp_path / "out")] == ["gone.png"]
+    with pytest.raises(PhotoError, match="cannot be read as an image"):
+        open_photo(tmp_path / "gone.png")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
@@ -54,6 +62,14 @@ def test_a_photo_is_turned_as_its_camera_was(tmp_path):
 def test_transparency_is_kept(tmp_path):
     Image.new("RGBA", (4, 4), (1, 2, 3, 128)).save(tmp_path / "clear.png")
     assert open_photo(tmp_path / "clear.png").getpixel((0, 0)) == (1, 2, 3, 128)
+
+
+def test_sixteen_bits_become_eight(tmp_path):
+    Image.fromarray(np.full((2, 2), 51400, np.uint16)).save(tmp_path / "grey.png")
+    assert open_photo(tmp_path / "grey.png").getpixel((0, 0)) == (200, 200, 200)
+    Image.new("F", (2, 2)).save(tmp_path / "float.tif")
+    with pytest.raises(PhotoError, match="floating point"):
+        open_photo(tmp_path / "float.tif")
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"whole"])
