@@ -13,7 +13,6 @@ import signal
 import sys
 import tempfile
 import traceback
-import uuid
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,7 +21,7 @@ from .editor import Order
 from .errors import FleetError
 from .host import find_comfyui
 from .ledger import Ledger
-from .photos import find_photos, read_values
+from .photos import find_photos, read_values, slug
 from .progress import Progress
 from .report import write_report
 from .workflow import Workflow
@@ -83,13 +82,13 @@ def work(options: argparse.Namespace, results: Path) -> int:
     comfyui = find_comfyui()
     workflow, ledger = plan(options, results)
     print(f"{ledger.total - ledger.done:,} photos to do, {ledger.done:,} done.", flush=True)
-    run = f"ledits-fleet-{uuid.uuid4().hex[:8]}"
+    run = f"ledits-fleet-{slug(str(results))}"
     order = Order(workflow, options.photos.resolve(), results, comfyui, options.threads, options.comfyui, run)
     try:
         if ledger.done < ledger.total:
             edit(order, ledger, options)
     finally:
-        for folder in Path(tempfile.gettempdir()).glob(f"{run}-*"):
+        for folder in Path(tempfile.gettempdir()).glob(f"{run}-*"):  # a command before that was killed may have left some too
             shutil.rmtree(folder, ignore_errors=True)
         if ledger.done:
             print(f"Report: {write_report(ledger, order.thumbnail)}", flush=True)
@@ -112,7 +111,7 @@ def edit(order: Order, ledger: Ledger, options: argparse.Namespace) -> None:
             ledger.write(line)
             progress.step(ledger.done, ledger.failed)
             if any(text in (line["error"] or "") for text in FULL):
-                raise FleetError(f"{line['photo']}: {line['error']}. Make room and give the same command: it goes on where it stopped.")
+                raise FleetError(f"{line['photo']}: {line['error']}")
 
 
 def main() -> int:
@@ -127,7 +126,8 @@ def main() -> int:
     except Timeout:
         print(f"Another run is at work on {results}.", file=sys.stderr)
     except (FleetError, OSError) as error:
-        print(f"{error}", file=sys.stderr)
+        room = ". Make room and give the same command: it goes on where it stopped."
+        print(f"{error}{room if any(text in str(error) for text in FULL) else ''}", file=sys.stderr)
     except Exception:
         traceback.print_exc()
     except KeyboardInterrupt:
