@@ -3,9 +3,9 @@ IN_HOST = $(PYTHON) scripts/environment/prepare.py
 # Tests inside this process run in two processes, a file in one of them; tests that start servers run one after the other.
 PYTEST = $(IN_HOST) -m pytest
 IN_TWO = -n 2 --dist loadfile
-SERVERS = tests/server tests/publish tests/browser
+SERVERS = tests/server tests/fleet tests/publish tests/browser
 
-.PHONY: demo test test-fast test-browser static train measure exactness quality solvers bench figures tune pictures locale workflows screenshots artwork archive hold hero
+.PHONY: demo test test-fast test-browser static train measure exactness quality solvers bench bench-fleet figures tune pictures locale workflows screenshots artwork archive hold hero
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) scripts/demo.py
@@ -44,6 +44,9 @@ solvers: ## score each solver's edits in 20, 8 and 4 steps; resumes; writes benc
 
 bench:  ## speed and memory beside diffusers' and the bare network calls; resumes; make bench QUICK=1 for less of everything
 	$(IN_HOST) benchmarks/speed/run.py $(if $(QUICK),--quick) $(ARGS)
+
+bench-fleet: ## photos an hour beside a plain loop, what Ray adds to each, and memory; writes benchmarks/results/fleet.json
+	$(IN_HOST) -m benchmarks.fleet $(ARGS)
 
 figures: ## fill the figures in README.md and docs/ from the measured results; make figures ARGS=--check says what differs
 	$(PYTHON) scripts/figures.py $(ARGS)

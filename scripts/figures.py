@@ -50,6 +50,7 @@ class Results:
         self.exactness = _read(folder / "exactness.json")
         self.quality = _read(folder / "quality.json")
         self.speed = _read(folder / "speed.json")
+        self.fleet = _read(folder / "fleet.json")
 
     def timed(self) -> Iterable[tuple[str, dict[str, Any]]]:
         """The networks with times, by their readable names."""
@@ -154,6 +155,11 @@ def _megabytes(one: dict[str, Any], key: str) -> str:
     return f"fails with {limit} MB" if value is None else f"{value:.0f} MB"
 
 
+def fleet_rows(results: Results) -> str:
+    rows = [[f"{int(done):,}", f"{memory} MB"] for done, memory in results.fleet["rows"]["memory_mb"].items()]
+    return table([f"of {results.fleet['rows']['photos']:,} empty rows done", "memory of the command"], rows)
+
+
 def summary(results: Results) -> str:
     ours, theirs = (results.quality["methods"][name] for name in ("ours", "diffusers_as_shipped"))
     base = "empty prompt"
@@ -181,6 +187,8 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "speed": speed,
     "speed-ratios": speed_ratios,
     "memory": memory,
+    "fleet-rows": fleet_rows,
+    "fleet-row-ms": lambda results: f"{results.fleet['rows']['ms_a_row']:.0f} ms",
     "capture-share": lambda results: f"{results.speed['edit_1']['capture_share']:.2%}",
     "import-ms": lambda results: f"{1000 * results.speed['import_s']:.0f} ms",
     "first-import-ms": lambda results: f"{1000 * results.speed['first_import_s']:.0f} ms",
@@ -208,7 +216,7 @@ def pages() -> list[Path]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page differs")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder with exactness.json, quality.json and speed.json")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder with exactness.json, quality.json, speed.json and fleet.json")
     arguments = parser.parse_args()
     results = Results(arguments.results)
     differs = False

@@ -54,7 +54,7 @@ class ComfyServer:
         self.client = uuid.uuid4().hex
 
     def __enter__(self) -> ComfyServer:
-        self._lay_out()
+        lay_out(self.folder)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -175,19 +175,6 @@ class ComfyServer:
             time.sleep(0.05)
         raise RuntimeError("the server has no history of a run that it called finished")
 
-    def _lay_out(self) -> None:
-        for folder in ("custom_nodes", "models/checkpoints", "input", "output", "temp", "user"):
-            (self.folder / folder).mkdir(parents=True, exist_ok=True)
-        links = {
-            "custom_nodes/ledits-pp": CHECKOUT,
-            "custom_nodes/ledits-small-model": SMALL_MODEL / "comfyui_node",
-            "models/checkpoints/ledits-tiny.safetensors": CHECKPOINT,
-        }
-        for place, target in links.items():
-            link = self.folder / place
-            if not link.exists():
-                link.symlink_to(target, target_is_directory=target.is_dir())
-
     def _wait_until_up(self, patience: float = 180) -> None:
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
@@ -200,6 +187,21 @@ class ComfyServer:
                 time.sleep(0.2)
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
         raise RuntimeError(f"ComfyUI did not start; the end of {self.log}:\n{tail}")
+
+
+def lay_out(folder: Path) -> None:
+    """Makes a folder ComfyUI's base directory, with the pack and the small model in it."""
+    for part in ("custom_nodes", "models/checkpoints", "input", "output", "temp", "user"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    links = {
+        "custom_nodes/ledits-pp": CHECKOUT,
+        "custom_nodes/ledits-small-model": SMALL_MODEL / "comfyui_node",
+        "models/checkpoints/ledits-tiny.safetensors": CHECKPOINT,
+    }
+    for place, target in links.items():
+        link = folder / place
+        if not link.exists():
+            link.symlink_to(target, target_is_directory=target.is_dir())
 
 
 def python_path_without_checkout() -> str:

@@ -24,7 +24,21 @@ def main() -> None:
         for name, workflow in GRAPHS.items():
             for path, value in ((WORKFLOWS / f"{name}.json", build(page, workflow)), (WORKFLOWS / "api" / f"{name}.json", exported(page))):
                 write(path, value)
+            if name == "large_photo":
+                write(WORKFLOWS / "api" / "fleet.json", without_viewers(exported(page)))
         write(SUBGRAPHS / f"{NAME}.json", build_blueprint(page))
+
+
+def without_viewers(prompt: dict[str, Any]) -> dict[str, Any]:
+    """For many photos of any shape, which nobody looks at as they are made."""
+    for key, node in list(prompt.items()):
+        if node["class_type"] == "MaskPreview":
+            del prompt[key]
+        elif node["class_type"] == "LEDITS_Edit":
+            del node["inputs"]["image"]
+        elif node["class_type"] == "LEDITS_AttentionStore":
+            node["inputs"]["resolution"] = 0
+    return prompt
 
 
 def write(path: Path, value: Any) -> None:

@@ -16,7 +16,7 @@ from scripts.small_model.drawings import TWO_SHAPES
 
 LARGEST = 3_000_000
 NEEDED = {"__init__.py", "pyproject.toml", "LICENSE", "README.md", "requirements.txt"}
-FOLDERS = {"nodes", "ledits", "workflows", "web", "locales", "subgraphs", "docs"}
+FOLDERS = {"nodes", "ledits", "workflows", "web", "locales", "subgraphs", "docs", "fleet"}
 
 
 def test_it_is_small_and_holds_only_what_people_use(archive):

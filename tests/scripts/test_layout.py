@@ -19,7 +19,7 @@ LAYERS = {
 }
 """By folder: what it may import beside itself. Nothing here is imported by the pack; see tests/unit/test_imports.py."""
 TOP = {"scripts", "benchmarks", "support", "tests"}
-SHOWN_INSIDE = ("ledits", "nodes", "nodes/comfyui", "scripts", "benchmarks", "tests")
+SHOWN_INSIDE = ("ledits", "nodes", "fleet", "nodes/comfyui", "scripts", "benchmarks", "tests")
 """Folders whose own folders stand in the tree."""
 FILES = sorted(file for folder in ("scripts", "benchmarks", "tests") for file in (CHECKOUT / folder).rglob("*.py"))
 

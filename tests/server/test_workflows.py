@@ -23,7 +23,8 @@ from scripts.shipped.thumbnails import NOT_RUN
 from scripts.small_model.drawings import PALETTE
 from scripts.small_model.see import nearest_colour
 
-TWINS = {path.stem: json.loads(path.read_text()) for path in sorted((CHECKOUT / "workflows" / "api").glob("*.json"))}
+GRAPHS = sorted((CHECKOUT / "workflows").glob("*.json"))
+TWINS = {path.stem: json.loads((path.parent / "api" / path.name).read_text()) for path in GRAPHS}
 TWO = SCENES["two_shapes"]
 CIRCLE, SQUARE = TWO.masks()
 FAR = 0.05

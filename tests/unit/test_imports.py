@@ -31,6 +31,7 @@ LAYERS = {
     "ledits": (("ledits",), LIBRARIES),
     "nodes": (("nodes", "ledits"), (*LIBRARIES, *STEADY_HOST)),
     "nodes/comfyui": HOOKS,
+    "fleet": (("fleet",), (*LIBRARIES, "ray", "filelock", "main", "execution", "folder_paths")),
     **{f"nodes/comfyui/{room}": HOOKS for room in ("attention", "images", "sampling", "storage")},
     "nodes/comfyui/text": (HOOKS[0], (*HOOKS[1], "transformers")),  # ComfyUI's tokenizers are of this library
 }
@@ -113,6 +114,10 @@ def test_every_layer_is_looked_at():
         ("nodes", "import os\nos.execvp('ls', [])"),
         ("ledits", "import torch\ntorch.load('weights.pt')"),
         ("ledits", "eval('1')"),
+        ("nodes", "from ..fleet import photos"),
+        ("ledits", "import ray"),
+        ("fleet", "from ..nodes import checks"),
+        ("fleet", "import subprocess"),
     ],
 )
 def test_what_does_not_belong_is_found(folder, line):
