@@ -53,7 +53,7 @@ class EditNode(io.ComfyNode):
         margin: int = 1,
     ) -> io.NodeOutput:
         record = EditRecord.from_concepts(concepts)
-        guider = make_guider(model, inversion, concepts, positive, negative, cfg, margin if keep_background else None, record)
+        guider = make_guider(model, inversion, concepts, positive, negative, cfg, record, margin if keep_background else None)
         if image is not None:
             checks.check_image(image, model, inversion)
         note = provenance_note(model, inversion)

@@ -15,8 +15,8 @@ def make_guider(
     positive,
     negative,
     cfg: float,
-    margin: int | None,
     record: EditRecord | None = None,
+    margin: int | None = None,
 ) -> MaskedGuider:
     """The guider of an edit, its inputs checked; `margin` is None where the background is free."""
     base = inversion.base.override(negative, positive, cfg)
@@ -56,7 +56,7 @@ class MaskedGuiderNode(io.ComfyNode):
         keep_background: bool = False,
         margin: int = 1,
     ) -> io.NodeOutput:
-        guider = make_guider(model, inversion, concepts, positive, negative, cfg, margin if keep_background else None)
+        guider = make_guider(model, inversion, concepts, positive, negative, cfg, margin=margin if keep_background else None)
         guider.owner = "LEDITS++ Masked Guider"
         note = provenance_note(model, inversion)
         return io.NodeOutput(guider, ui=text_ui(cls, note) if note else None)

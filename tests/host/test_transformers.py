@@ -1,6 +1,7 @@
 """Edits of image transformers with the attention of their own blocks."""
 
 import threading
+from dataclasses import replace
 
 from scripts.host.in_comfy import run
 
@@ -56,6 +57,27 @@ def test_an_edit_changes_its_mask_and_nothing_else(family, flux, concept):
     changed = (edited["samples"] - latent["samples"]).abs().amax(1)
     assert torch.equal(changed > 1e-5, mask[:, ::8, ::8] > 0)
     assert 0.1 < mask.mean() < 0.3
+
+
+@pytest.mark.parametrize("name", [name for name in ("Flux.1 schnell", "PixArt-Sigma", "Qwen-Image") if TRANSFORMERS[name].is_there])
+def test_a_place_is_found_in_one_call(name, concept, part):
+    """In the grid of its tokens, for every image of a batch, and the mask stays where it is."""
+    family, calls = TRANSFORMERS[name], []
+    model = family.model()
+    _, inversion = invert(family, model, family.size, batch=2)
+    watched = model.clone()
+    watched.add_wrapper_with_key(
+        WrappersMP.APPLY_MODEL, "watch", lambda executor, x, *args, **kwargs: calls.append(len(x)) or executor(x, *args, **kwargs)
+    )
+    (acting,) = concept(family, warmup=2, threshold=0.0)
+    thing = part("nodes.comfyui.types").Where(acting.prompt, family.prompt(5))
+    concepts = (replace(acting, where=thing), replace(acting, where=thing, settings=replace(acting.settings, add=False)))
+    edited, attention, mask = run("LEDITS_Edit", model=watched, inversion=inversion, concepts=concepts, keep_background=True, margin=0)
+    assert calls == [6, 4, 6]
+    assert [(prompt.steps, tuple(prompt.mean().shape)) for prompt in attention.prompts] == [(1, (2, *family.grid, 3))] * 2
+    assert torch.equal(mask[:2], mask[2:])
+    assert 0 < mask.mean() < 1
+    assert torch.isfinite(edited["samples"]).all()
 
 
 def test_regional_prompts_count_in_their_area(family, flux, concept):
