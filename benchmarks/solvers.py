@@ -1,8 +1,8 @@
-"""How each solver edits, in many steps and in few: success, other objects and background, as JSON and as a Markdown table.
+"""How each solver edits in few steps: success, other objects and background, as JSON and as a Markdown table.
 
     make solvers
 
-The edits and settings of `make quality`, which were tuned for LEDITS++ and many steps and are not tuned anew; concepts act in the same
+The edits and settings of `make quality`, which were tuned for LEDITS++ in many steps and are not tuned anew; concepts act in the same
 share of the steps. The small checkpoint is not made for few steps.
 """
 
@@ -20,7 +20,7 @@ from benchmarks.quality.work import Job, Workers
 from scripts.figures import Results, solvers
 from scripts.paths import RESULTS
 
-STEPS = (4, 8, 20)
+STEPS = (4, 8)
 SOLVERS = (("LEDITS++", 0), ("first order", 0), ("first order", 1), ("ODE", 0), ("LCM", 0))
 EACH = 4
 
