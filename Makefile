@@ -39,7 +39,7 @@ measure: ## score the small model and draw its contact sheets under output/
 quality: ## score masks and edits on drawn pictures beside diffusers'; resumes; make quality QUICK=1 for a few of each kind
 	$(IN_HOST) benchmarks/quality/run.py $(if $(QUICK),--quick) $(ARGS)
 
-solvers: ## score each solver's edits in 20, 8 and 4 steps; resumes; writes benchmarks/results/solvers.json and a table
+solvers: ## score each solver's edits in 4 and 8 steps; resumes; writes benchmarks/results/solvers.json and a table
 	$(IN_HOST) benchmarks/solvers.py $(ARGS)
 
 bench:  ## speed and memory beside diffusers' and the bare network calls; resumes; make bench QUICK=1 for less of everything

@@ -1,8 +1,8 @@
-"""How each solver edits, in many steps and in few: success, other objects and background, as JSON and as a Markdown table.
+"""How each solver edits in few steps: success, other objects and background, as JSON and as a Markdown table.
 
     make solvers
 
-The edits and settings of `make quality`, which were tuned for LEDITS++ and many steps and are not tuned anew; concepts act in the same
+The edits and settings of `make quality`, which were tuned for LEDITS++ in many steps and are not tuned anew; concepts act in the same
 share of the steps. The small checkpoint is not made for few steps.
 """
 
@@ -11,16 +11,16 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
-from typing import Any
 
-from benchmarks.quality.edits import KINDS, SCORED, make_edits
+from benchmarks.quality.edits import SCORED, make_edits
 from benchmarks.quality.methods import OURS
 from benchmarks.quality.report import score, summary
 from benchmarks.quality.settings import Setting, load
 from benchmarks.quality.work import Job, Workers
+from scripts.figures import Results, solvers
 from scripts.paths import RESULTS
 
-STEPS = (4, 8, 20)
+STEPS = (4, 8)
 SOLVERS = (("LEDITS++", 0), ("first order", 0), ("first order", 1), ("ODE", 0), ("LCM", 0))
 EACH = 4
 
@@ -29,16 +29,6 @@ def setting_of(setting: Setting, steps: int, solver: str, path_shift: int) -> Se
     share = steps / setting.steps
     warmup, cooldown = round(setting.warmup * share), round(setting.cooldown * share)
     return replace(setting, steps=steps, warmup=warmup, cooldown=cooldown, solver=solver, path_shift=path_shift)
-
-
-def table(results: list[dict[str, Any]]) -> str:
-    head = ["steps", "solver", "path_shift", *KINDS, "all", "other kept", "background dB"]
-    rows = [head, ["---"] * len(head)]
-    for one in results:
-        success = [f"{one['success'][kind]:.2f}" for kind in (*KINDS, "all")]
-        rest = [f"{one['other_object_kept']:.2f}", f"{one['background_psnr_db']:.1f}"]
-        rows.append([str(one["steps"]), one["solver"], str(one["path_shift"]), *success, *rest])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def main() -> None:
@@ -56,7 +46,7 @@ def main() -> None:
             for (solver, shift), jobs in runs.items():
                 results.append({"steps": steps, "solver": solver, "path_shift": shift, **summary([score(job, OURS) for job in jobs])})
             (RESULTS / "solvers.json").write_text(json.dumps({"edits": len(edits), "runs": results}, indent=1) + "\n")
-    print(table(results))
+    print(solvers(Results(RESULTS)))
 
 
 if __name__ == "__main__":

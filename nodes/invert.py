@@ -48,8 +48,8 @@ class InvertNode(io.ComfyNode):
                     max=4,
                     optional=True,
                     advanced=True,
-                    tooltip="Levels by which the photo has less noise than the network is told. 1 for stronger edits by Turbo checkpoints in few "
-                    "steps; else 0.",
+                    tooltip="Levels by which the photo has less noise than the network is told. 1 for Turbo checkpoints in few steps; with "
+                    "others edits become weaker: 0.",
                 ),
             ],
             outputs=[InversionSocket.Output(display_name="inversion", tooltip="The photo with its noise, for any number of edits.")],

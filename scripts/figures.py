@@ -49,6 +49,7 @@ class Results:
     def __init__(self, folder: Path):
         self.exactness = _read(folder / "exactness.json")
         self.quality = _read(folder / "quality.json")
+        self.solvers = _read(folder / "solvers.json")
         self.speed = _read(folder / "speed.json")
         self.fleet = _read(folder / "fleet.json")
 
@@ -118,6 +119,15 @@ def quality_masks(results: Results) -> str:
     return table(["", *modes], ([label, *(_iou(found[name], mode) for mode in modes)] for name, label in measured))
 
 
+def solvers(results: Results) -> str:
+    rows = []
+    for one in results.solvers["runs"]:
+        kinds = [decimals(one["success"][kind], 2) for kind in (*KINDS, "all")]
+        rest = [decimals(one["other_object_kept"], 2), decimals(one["background_psnr_db"], 1, " dB")]
+        rows.append([str(one["steps"]), one["solver"], str(one["path_shift"]), *kinds, *rest])
+    return table(["steps", "solver", "path_shift", *KINDS.values(), "all", "other object kept", "background PSNR"], rows)
+
+
 def _iou(found: dict[str, Any], mode: str) -> str:
     iou = found["iou"][mode]
     return "" if iou is None else f"{iou:.2f} of {found['iou_ceiling'][mode]:.2f}"
@@ -184,6 +194,8 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "quality": quality,
     "quality-kinds": quality_kinds,
     "quality-masks": quality_masks,
+    "solvers": solvers,
+    "solver-edits": lambda results: f"{results.solvers['edits']} edits",
     "speed": speed,
     "speed-ratios": speed_ratios,
     "memory": memory,
@@ -216,7 +228,7 @@ def pages() -> list[Path]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a page differs")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder with exactness.json, quality.json, speed.json and fleet.json")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder with what the benchmarks measured, as benchmarks/results/")
     arguments = parser.parse_args()
     results = Results(arguments.results)
     differs = False

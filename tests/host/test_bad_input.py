@@ -255,7 +255,7 @@ def test_every_node_checks_each_of_its_inputs(node_id, world):
 
 def test_nothing_at_an_optional_input_counts_as_not_connected(world):
     optional = [item.id for item in nodes()["LEDITS_Concept"].GET_SCHEMA().inputs if item.optional]
-    assert {"words", "mask", "attention", "concepts"} == set(optional)
+    assert {"words", "where", "mask", "attention", "concepts"} == set(optional)
     assert len(world.concept(**dict.fromkeys(optional))) == 1
 
 

@@ -43,11 +43,12 @@ def test_the_pages_have_the_measured_figures():
         ("exactness.json", lambda found: found["ours"]["fp32"]["empty prompt"]["karras"].update({"50": 5e-3})),
         ("quality.json", lambda found: found["methods"]["ours"]["success"].update(all=0.123)),
         ("quality.json", lambda found: found["methods"]["img2img"]["success"].update(colour=0.99)),
+        ("solvers.json", lambda found: found["runs"][0].update(background_psnr_db=99.9)),
         ("speed.json", lambda found: found["networks"]["SD 1.5 512"]["rows"]["edit_1"].update(diffusers_s=7.0)),
         ("speed.json", lambda found: found["networks"]["SD 1.5 512"]["memory_mb"].update(ours_mb=9999.0)),
         ("speed.json", lambda found: found.update(import_s=0.5)),
     ],
-    ids=["exactness", "quality", "kind", "time", "memory", "import"],
+    ids=["exactness", "quality", "kind", "solver", "time", "memory", "import"],
 )
 def test_a_changed_result_is_reported_and_written(checkout: Path, file: str, change: Callable[[dict[str, Any]], None]):
     script = checkout / "scripts" / "figures.py"
