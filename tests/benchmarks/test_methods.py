@@ -66,7 +66,8 @@ def test_masks_are_those_that_the_reference_used(name, mode):
 def test_masks_are_those_that_the_edit_node_shows(mode):
     setting = replace(SETTING, mask_mode=mode)
     concepts = ours._concepts(EDIT, setting, mode)
-    shown = run("LEDITS_Edit", model=loaded()[0], inversion=ours._inversion(EDIT, setting.steps, setting.skip), concepts=concepts)
+    inversion = ours._inversion(EDIT, setting.steps, setting.skip)
+    shown = run("LEDITS_Edit", model=loaded()[0], inversion=inversion, concepts=concepts, masks="last step")
     result = method(OURS)(EDIT, setting)
     assert torch.equal(result.samples, shown[0]["samples"])
     assert torch.equal(result.masks[mode][-1], shown[2][:, ::8, ::8] > 0.5)
