@@ -85,6 +85,11 @@ def check_base(base: Base, model: ModelPatcher) -> None:
     require(base.positive is not None or base.cfg == 1, "cfg", problem)
 
 
+def check_text(text: str | None, remedy: str) -> None:
+    """Refuses a text in which nothing is written; None is not known yet."""
+    require(text is None or text.strip(), "text", f"is {text!r}, which has no words: {remedy}")
+
+
 def read_prompt(clip: Any, text: str, remedy: str, needs_words: bool = True, name: str = "text") -> Prompt:
     """The words and tokens of a text at an input. Refuses embeddings that ComfyUI would drop, a text without words, which may be more than
     empty ("()"), and, with `needs_words`, a text encoder whose words cannot be found.

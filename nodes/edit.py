@@ -25,7 +25,10 @@ class EditNode(io.ComfyNode):
             category="LEDITS++",
             description="Edits an inverted photo: makes each concept's change inside its own mask and keeps the rest. Afterwards it shows "
             "the masks over the photo. Change a concept and run again: the inversion is reused.",
-            search_aliases=["ledits", "edit photo", "semantic edit", "prompt edit"],
+            search_aliases=[
+                *("ledits", "edit photo", "image edit", "semantic edit", "prompt edit", "prompt to prompt", "inpaint"),
+                *("\u7f16\u8f91\u7167\u7247", "\u56fe\u50cf\u7f16\u8f91"),  # Chinese: edit photo, image edit
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="The checkpoint that inverted the photo. An Attention Store's settings shape the masks."),
                 *edit_inputs(),
