@@ -139,7 +139,7 @@ def check_edit(model: ModelPatcher, inversion: ImageInversion, concepts: tuple[C
     ):
         problem = f"was made with another kind of model ({made_with}) than is connected ({connected}): invert again with this model"
         require(made_with == connected, "inversion", problem)
-    for number, concept in enumerate(concepts, 1):
+    for number, concept in enumerate(concepts):  # counted as the inputs 'concept' of Heatmap, Extract Mask and Sweep count
         subject = f"concept {number} ({concept.text!r})"
         check_conditioning("concepts", concept.conditioning, model, f"{subject} ")
         size = trajectory.x0.shape[-2], trajectory.x0.shape[-1]

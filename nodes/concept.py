@@ -13,7 +13,8 @@ from .validation import widgets_verdict
 
 WRITE_TEXT = "write what to add or remove, or take this node out of the chain"
 NOTHING_PAINTED = (
-    "Nothing is painted in 'mask' (it is all black), so this concept changes nothing: paint where it may change, or disconnect the mask."
+    "Nothing is painted in 'mask' (it is all black), so this concept changes nothing: paint where it may change (right-click Load Image, "
+    "Open in MaskEditor), or disconnect the mask."
 )
 
 

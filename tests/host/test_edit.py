@@ -192,6 +192,7 @@ def test_a_mask_in_which_nothing_is_painted_changes_nothing_and_says_so(model, c
     (text,) = output.ui["text"]
     assert "'mask'" in text
     assert "black" in text
+    assert "MaskEditor" in text
     edited, _, used, _ = run("LEDITS_Edit", model=model, inversion=inversion, concepts=output.result[0])
     assert difference(edited, latent) < 1e-5
     assert not used.any()
