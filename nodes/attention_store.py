@@ -5,6 +5,7 @@ from . import checks
 from .comfyui.attention.store import RunHistory, patch_model
 from .comfyui.types import StoreSocket
 from .errors import LeditsInputError, require
+from .validation import widgets_verdict
 
 
 class AttentionStoreNode(io.ComfyNode):
@@ -26,10 +27,13 @@ class AttentionStoreNode(io.ComfyNode):
                     max=512,
                     tooltip="UNets (SD, SDXL): shorter side of maps. 0: a quarter of the latent. More: finer, noisier.",
                 ),
-                io.Boolean.Input("up", default=True, tooltip="UNets: record the up blocks, which position details."),
-                io.Boolean.Input("down", default=True, tooltip="UNets: record the down blocks, which find objects."),
+                io.Boolean.Input("up", default=True, advanced=True, tooltip="UNets: record the up blocks, which position details."),
+                io.Boolean.Input("down", default=True, advanced=True, tooltip="UNets: record the down blocks, which find objects."),
                 io.Boolean.Input(
-                    "mid", default=False, tooltip="UNets: record the middle block where its size fits (SDXL). It blurs the maps."
+                    "mid",
+                    default=False,
+                    advanced=True,
+                    tooltip="UNets: record the middle block where its size fits (SDXL). It blurs the maps.",
                 ),
                 io.Boolean.Input("average_steps", default=False, tooltip="Masks use the mean of the steps so far: steadier, but slower."),
                 io.String.Input(
@@ -49,10 +53,22 @@ class AttentionStoreNode(io.ComfyNode):
     @classmethod
     def execute(cls, model, resolution: int, up: bool, down: bool, mid: bool, average_steps: bool, blocks: str = "") -> io.NodeOutput:
         checks.check_attention(model, "there is nothing to record")
-        require(up or down or mid, "up", "is off, and so are 'down' and 'mid': switch at least one of them on")
-        try:
-            settings = StoreSettings(resolution, up, down, mid, average_steps, parse_blocks(blocks))
-        except ValueError as error:
-            raise LeditsInputError("blocks", str(error)) from error
+        settings = StoreSettings(resolution, up, down, mid, average_steps, _read_widgets(up, down, mid, blocks))
         store = RunHistory(settings, "LEDITS++ Attention Store")
         return io.NodeOutput(patch_model(model, store), store)
+
+    @classmethod
+    def validate_inputs(
+        cls, up: bool | None = None, down: bool | None = None, mid: bool | None = None, blocks: str | None = None
+    ) -> bool | str:
+        return widgets_verdict(cls, _read_widgets, up=up, down=down, mid=mid, blocks=blocks)
+
+
+def _read_widgets(up: bool | None, down: bool | None, mid: bool | None, blocks: str | None) -> tuple[int, ...]:
+    """The blocks to record. Refuses what the widgets alone show to be wrong; None is not known yet."""
+    is_off = all(part is False for part in (up, down, mid))
+    require(not is_off, "up", "is off, and so are 'down' and 'mid': switch at least one of them on")
+    try:
+        return parse_blocks(blocks or "")
+    except ValueError as error:
+        raise LeditsInputError("blocks", str(error)) from error

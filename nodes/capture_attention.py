@@ -10,7 +10,9 @@ from .comfyui.images.preview import text_ui
 from .comfyui.text.words import encode
 from .comfyui.types import Attention, AttentionSocket, Conditioning, StoreSocket
 from .errors import LeditsInputError, require
+from .validation import widgets_verdict
 
+WRITE_TEXT = "write the prompt that was sampled"
 OTHER_TEXT = (
     "The sampler did not read this text as it is encoded here. If its prompt has other words, these maps have the wrong labels: "
     "copy the prompt, and use the text encoder that encoded it."
@@ -51,7 +53,7 @@ class CaptureAttentionNode(io.ComfyNode):
             problem += f"{MAX_BYTES >> 20} MB)"
             remedy = "connect the store's model to the sampler and its output here; if both are so, change its seed to run it again"
             raise LeditsInputError("latent", f"{problem}: {remedy}")
-        prompt = checks.read_prompt(clip, text, "write the prompt that was sampled")
+        prompt = checks.read_prompt(clip, text, WRITE_TEXT)
         words, warning = _find_concept(run, prompt), None
         if words is None:
             words = read_branch(run, prompt, branch, "store")
@@ -59,6 +61,10 @@ class CaptureAttentionNode(io.ComfyNode):
         factor = latent.get("downscale_ratio_spacial") or 8
         attention = Attention((words,), samples.shape[-2] * factor, samples.shape[-1] * factor)
         return io.NodeOutput(attention, ui=text_ui(cls, warning) if warning else None)
+
+    @classmethod
+    def validate_inputs(cls, text: str | None = None) -> bool | str:
+        return widgets_verdict(cls, lambda text: checks.check_text(text, WRITE_TEXT), text=text)
 
 
 def _find_concept(run: Run, prompt: Prompt) -> WordMaps | None:

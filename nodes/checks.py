@@ -85,6 +85,11 @@ def check_base(base: Base, model: ModelPatcher) -> None:
     require(base.positive is not None or base.cfg == 1, "cfg", problem)
 
 
+def check_text(text: str | None, remedy: str) -> None:
+    """Refuses a text in which nothing is written; None is not known yet."""
+    require(text is None or text.strip(), "text", f"is {text!r}, which has no words: {remedy}")
+
+
 def read_prompt(clip: Any, text: str, remedy: str, needs_words: bool = True, name: str = "text") -> Prompt:
     """The words and tokens of a text at an input. Refuses embeddings that ComfyUI would drop, a text without words, which may be more than
     empty ("()"), and, with `needs_words`, a text encoder whose words cannot be found.
@@ -134,7 +139,7 @@ def check_edit(model: ModelPatcher, inversion: ImageInversion, concepts: tuple[C
     ):
         problem = f"was made with another kind of model ({made_with}) than is connected ({connected}): invert again with this model"
         require(made_with == connected, "inversion", problem)
-    for number, concept in enumerate(concepts, 1):
+    for number, concept in enumerate(concepts):  # counted as the inputs 'concept' of Heatmap, Extract Mask and Sweep count
         subject = f"concept {number} ({concept.text!r})"
         check_conditioning("concepts", concept.conditioning, model, f"{subject} ")
         size = trajectory.x0.shape[-2], trajectory.x0.shape[-1]

@@ -9,9 +9,12 @@ from .comfyui.images.preview import text_ui
 from .comfyui.text.words import encode
 from .comfyui.types import Attention, AttentionSocket, Concept, ConceptsSocket, Where
 from .errors import require
+from .validation import widgets_verdict
 
+WRITE_TEXT = "write what to add or remove, or take this node out of the chain"
 NOTHING_PAINTED = (
-    "Nothing is painted in 'mask' (it is all black), so this concept changes nothing: paint where it may change, or disconnect the mask."
+    "Nothing is painted in 'mask' (it is all black), so this concept changes nothing: paint where it may change (right-click Load Image, "
+    "Open in MaskEditor), or disconnect the mask."
 )
 
 
@@ -25,7 +28,10 @@ class ConceptNode(io.ComfyNode):
             description="One change to the photo: what to add or remove, how strongly, and where. Chain nodes for several. "
             "Good starting points: object scale 12, warmup 5, threshold 0.9; face detail scale 5, threshold 0.95; "
             "style scale 7, threshold 0.5, mask_mode noise.",
-            search_aliases=["ledits", "edit prompt", "semantic guidance", "sega", "add", "remove"],
+            search_aliases=[
+                *("ledits", "edit prompt", "semantic guidance", "sega", "add", "remove", "add object", "remove object", "replace object"),
+                *("erase", "recolor", "style transfer", "\u53bb\u9664\u7269\u4f53"),  # and in Chinese: remove object
+            ],
             inputs=[
                 io.Clip.Input("clip", tooltip="The checkpoint's text encoder."),
                 io.String.Input(
@@ -54,7 +60,9 @@ class ConceptNode(io.ComfyNode):
                     "intersect: where both hold (objects). none: everywhere.",
                 ),
                 io.Int.Input("warmup", default=2, min=0, max=1000, tooltip="The first active step. 5 keeps shapes; 0 changes most."),
-                io.Int.Input("cooldown", default=0, min=0, max=1000, tooltip="The step from which it stops acting; 0: never."),
+                io.Int.Input(
+                    "cooldown", default=0, min=0, max=1000, advanced=True, tooltip="The step from which it stops acting; 0: never."
+                ),
                 io.String.Input(
                     "words",
                     default="",
@@ -95,11 +103,8 @@ class ConceptNode(io.ComfyNode):
         **settings: Any,
     ) -> io.NodeOutput:
         acting = EditSettings(direction == "add", **settings)
-        problem = f"is {acting.cooldown}, but the concept only begins at warmup {acting.warmup}: raise it, or set 0 for no end"
-        require(not acting.cooldown or acting.cooldown > acting.warmup, "cooldown", problem)
-        prompt = checks.read_prompt(clip, text, "write what to add or remove, or take this node out of the chain", needs_words=False)
-        problem = _unused_where(where, acting.mask_mode)
-        require(not problem, "where", problem)
+        _check_widgets(text, acting.mask_mode, acting.warmup, acting.cooldown, where)
+        prompt = checks.read_prompt(clip, text, WRITE_TEXT, needs_words=False)
         problem = f"is {where!r}, but 'attention' says where already: clear this text, or disconnect 'attention'"
         require(not where.strip() or attention is None, "where", problem)
         thing = _read_where(clip, where) if where.strip() else None
@@ -111,19 +116,24 @@ class ConceptNode(io.ComfyNode):
         return io.NodeOutput((*concepts, concept), ui=ui)
 
     @classmethod
-    def validate_inputs(cls, mask_mode: str | None = None, where: str | None = None) -> bool | str:
-        # ComfyUI leaves the checks of what is named here to this function.
-        if mask_mode not in (None, *MASK_MODES):
-            return f"'mask_mode' is {mask_mode!r}, but must be one of {', '.join(MASK_MODES)}"
-        problem = _unused_where(where or "", mask_mode)
-        return f"'where' {problem}" if problem else True
+    def validate_inputs(
+        cls,
+        text: str | None = None,
+        mask_mode: str | None = None,
+        warmup: int | None = None,
+        cooldown: int | None = None,
+        where: str | None = None,
+    ) -> bool | str:
+        return widgets_verdict(cls, _check_widgets, text=text, mask_mode=mask_mode, warmup=warmup, cooldown=cooldown, where=where)
 
 
-def _unused_where(where: str, mask_mode: str | None) -> str:
-    """What is wrong with a text in 'where' beside this mask mode."""
-    if not where.strip() or mask_mode not in ("noise", "none"):
-        return ""
-    return f"is {where!r}, which mask_mode {mask_mode!r} does not use: choose 'attention' or 'intersect', or clear this text"
+def _check_widgets(text: str | None, mask_mode: str | None, warmup: int | None, cooldown: int | None, where: str | None) -> None:
+    """Refuses what the widgets alone show to be wrong; None is not known yet."""
+    checks.check_text(text, WRITE_TEXT)
+    problem = f"is {cooldown}, but the concept only begins at warmup {warmup}: raise it, or set 0 for no end"
+    require(not cooldown or warmup is None or cooldown > warmup, "cooldown", problem)
+    problem = f"is {where!r}, which mask_mode {mask_mode!r} does not use: choose 'attention' or 'intersect', or clear this text"
+    require(not (where or "").strip() or mask_mode not in ("noise", "none"), "where", problem)
 
 
 def _read_where(clip: Any, where: str) -> Where:

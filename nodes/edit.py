@@ -13,6 +13,8 @@ from .comfyui.types import Attention, AttentionSocket, EditRecord, ImageInversio
 from .inputs import background_inputs, edit_inputs
 from .masked_guider import make_guider
 
+ALL_STEPS, LAST_STEP = MASKS = ("all steps", "last step")
+
 
 class EditNode(io.ComfyNode):
     @classmethod
@@ -23,17 +25,32 @@ class EditNode(io.ComfyNode):
             category="LEDITS++",
             description="Edits an inverted photo: makes each concept's change inside its own mask and keeps the rest. Afterwards it shows "
             "the masks over the photo. Change a concept and run again: the inversion is reused.",
-            search_aliases=["ledits", "edit photo", "semantic edit", "prompt edit"],
+            search_aliases=[
+                *("ledits", "edit photo", "image edit", "semantic edit", "prompt edit", "prompt to prompt", "inpaint"),
+                *("\u7f16\u8f91\u7167\u7247", "\u56fe\u50cf\u7f16\u8f91"),  # Chinese: edit photo, image edit
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="The checkpoint that inverted the photo. An Attention Store's settings shape the masks."),
                 *edit_inputs(),
                 io.Image.Input("image", optional=True, tooltip="The photo, to show the masks over. Unconnected: a rough preview of it."),
                 *background_inputs(),
+                io.Combo.Input(
+                    "masks",
+                    options=list(MASKS),
+                    default=ALL_STEPS,
+                    optional=True,
+                    advanced=True,
+                    tooltip="What is shown and returned. all steps: how often each pixel was in the mask. last step: the mask of that one.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(display_name="latent", tooltip="The edited photo, for VAE Decode."),
                 AttentionSocket.Output(display_name="attention", tooltip="Each word's attention, for Heatmap and Extract Mask."),
-                io.Mask.Output(display_name="mask", tooltip="Each concept's mask in its last active step, concept by concept."),
+                io.Mask.Output(
+                    display_name="mask",
+                    tooltip="Each concept's mask, concept by concept: the share of its active steps that had each pixel.",
+                ),
+                io.Mask.Output(display_name="joined_mask", tooltip="All concepts' masks as one: everything that may have changed."),
             ],
             hidden=[io.Hidden.unique_id],
             **INTERMEDIATE_OUTPUT,
@@ -51,6 +68,7 @@ class EditNode(io.ComfyNode):
         image=None,
         keep_background: bool = False,
         margin: int = 1,
+        masks: str = ALL_STEPS,
     ) -> io.NodeOutput:
         record = EditRecord.from_concepts(concepts)
         guider = make_guider(model, inversion, concepts, positive, negative, cfg, record, margin if keep_background else None)
@@ -66,11 +84,14 @@ class EditNode(io.ComfyNode):
         attention = Attention(tuple(words.to(device) for words in record.words), height * factor, width * factor)
         # A concept that never acted changed nothing: its mask is black.
         black = torch.zeros(batch, 1, height, width)
-        masks = [(black if mask is None else mask.expand_as(black)).to(device)[:, 0] for mask in record.masks] or [black[:, 0]]
-        mask = resize_nearest(torch.cat(masks), height * factor, width * factor)
+        used = [black if mask is None else mask.expand_as(black) for mask in (record.shares if masks == ALL_STEPS else record.masks)] or [
+            black
+        ]
+        mask = resize_nearest(torch.cat([each.to(device)[:, 0] for each in used]), height * factor, width * factor)
+        joined = mask.unflatten(0, (-1, batch)).amax(0)
         ui = text_ui(cls, note) if note else None
         if concepts:
             photo = latents_to_rgb(model, trajectory.x0) if image is None else image[..., :3]
             # Draw on the CPU; keep VRAM for the models.
             ui = mask_ui(cls, photo.cpu(), mask.cpu(), concepts, record, factor, note, trajectory.steps)
-        return io.NodeOutput(copy_latent(latent) | {"samples": samples.to(device)}, attention, mask, ui=ui)
+        return io.NodeOutput(copy_latent(latent) | {"samples": samples.to(device)}, attention, mask, joined, ui=ui)

@@ -19,7 +19,10 @@ class ExtractMaskNode(io.ComfyNode):
             display_name="LEDITS++ Extract Mask",
             category="LEDITS++/attention",
             description="Turns the attention of words into a mask for any other node, such as inpainting. Uses the mean of the steps.",
-            search_aliases=["ledits", "attention mask", "text mask"],
+            search_aliases=[
+                *("ledits", "attention mask", "text mask", "text to mask", "mask from text", "clipseg"),
+                "\u6587\u5b57\u906e\u7f69",  # Chinese: text mask
+            ],
             inputs=[
                 AttentionSocket.Input("attention", tooltip="From Probe Attention, Capture Attention or Edit."),
                 io.Int.Input("concept", default=0, min=0, max=63, tooltip="Which concept's maps, counted from 0 along the chain."),
@@ -33,6 +36,7 @@ class ExtractMaskNode(io.ComfyNode):
                     max=16.0,
                     step=0.05,
                     round=0.0001,
+                    advanced=True,
                     tooltip="Blur before the cut, in pixels of the map: removes specks and rounds corners. 0: none.",
                 ),
                 io.Float.Input(
@@ -44,8 +48,8 @@ class ExtractMaskNode(io.ComfyNode):
                     tooltip="0.9 keeps the tenth with most attention; 0.5 keeps half. 0: found in the map itself.",
                 ),
                 io.Boolean.Input("binary", default=True, tooltip="On: inside or outside. Off: soft, by the attention above the cut."),
-                io.Int.Input("width", default=0, min=0, max=16384, tooltip="Width of the mask in pixels; 0: the image's."),
-                io.Int.Input("height", default=0, min=0, max=16384, tooltip="Height of the mask in pixels; 0: the image's."),
+                io.Int.Input("width", default=0, min=0, max=16384, advanced=True, tooltip="Width of the mask in pixels; 0: the image's."),
+                io.Int.Input("height", default=0, min=0, max=16384, advanced=True, tooltip="Height of the mask in pixels; 0: the image's."),
             ],
             outputs=[
                 io.Mask.Output(display_name="mask", tooltip="White where the attention of the words is strong."),

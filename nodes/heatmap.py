@@ -19,12 +19,20 @@ class HeatmapNode(io.ComfyNode):
             display_name="LEDITS++ Heatmap",
             category="LEDITS++/attention",
             description="Shows the attention of each word over the image: one labeled panel for each word.",
-            search_aliases=["ledits", "attention map", "show attention"],
+            search_aliases=["ledits", "attention map", "show attention", "\u70ed\u56fe"],  # Chinese: heatmap
             inputs=[
                 io.Image.Input("image", tooltip="The image to lay the maps over."),
                 AttentionSocket.Input("attention", tooltip="From Probe Attention, Capture Attention or Edit."),
                 io.Int.Input("concept", default=0, min=0, max=63, tooltip="Which concept's maps, counted from 0 along the chain."),
-                io.Float.Input("opacity", default=0.6, min=0.0, max=1.0, step=0.05, tooltip="0 shows only the image, 1 only the maps."),
+                io.Float.Input(
+                    "opacity",
+                    default=0.6,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="0 shows only the image, 1 only the maps.",
+                ),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="A sheet of the panels for each image of the batch.")],
             hidden=[io.Hidden.unique_id],

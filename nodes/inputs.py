@@ -10,8 +10,8 @@ def seed_input(tooltip: str) -> io.Input:
     return io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=fixed, tooltip=tooltip)
 
 
-def cfg_input(default: float, tooltip: str) -> io.Input:
-    return io.Float.Input("cfg", default=default, min=0.0, max=30.0, step=0.1, tooltip=tooltip)
+def cfg_input(default: float, tooltip: str, advanced: bool = False) -> io.Input:
+    return io.Float.Input("cfg", default=default, min=0.0, max=30.0, step=0.1, advanced=advanced, tooltip=tooltip)
 
 
 def edit_inputs() -> list[io.Input]:
@@ -22,7 +22,7 @@ def edit_inputs() -> list[io.Input]:
         ConceptsSocket.Input("concepts", optional=True, tooltip="The changes to make. Unconnected: the photo as it was."),
         io.Conditioning.Input("positive", optional=True, tooltip=base),
         io.Conditioning.Input("negative", optional=True, tooltip=base),
-        cfg_input(0.0, "0: the inversion's. Others need 'positive' and change the whole photo."),
+        cfg_input(0.0, "0: the inversion's. Others need 'positive' and change the whole photo.", advanced=True),
     ]
 
 

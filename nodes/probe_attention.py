@@ -11,6 +11,9 @@ from .comfyui.sampling.samplers import ProbeSampler
 from .comfyui.text.words import encode
 from .comfyui.types import Attention, AttentionSocket
 from .inputs import seed_input
+from .validation import widgets_verdict
+
+WRITE_TEXT = "write the words to look for"
 
 
 class ProbeAttentionNode(io.ComfyNode):
@@ -22,7 +25,10 @@ class ProbeAttentionNode(io.ComfyNode):
             category="LEDITS++/attention",
             description="Shows where a text's words have attention in an image before any edit, in one network call. Use it to find words "
             "that the checkpoint locates well, or to get a mask from a text.",
-            search_aliases=["ledits", "text mask", "segment by text", "where does the word look"],
+            search_aliases=[
+                *("ledits", "text mask", "text to mask", "mask from text", "clipseg", "segment by text", "where does the word look"),
+                "\u6587\u5b57\u906e\u7f69",  # Chinese: text mask
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="The checkpoint. Settings of an Attention Store on it are used."),
                 io.Latent.Input("latent", tooltip="The image, from VAE Encode."),
@@ -52,7 +58,7 @@ class ProbeAttentionNode(io.ComfyNode):
         checks.check_latent("latent", latent, model)
         height, width = latent["samples"].shape[-2:]
         checks.check_attention(model, "there is nothing to probe", height, width)
-        prompt = checks.read_prompt(clip, text, "write the words to look for")
+        prompt = checks.read_prompt(clip, text, WRITE_TEXT)
         positive = encode(clip, text)
         checks.check_conditioning("clip", positive, model, f"{text!r} ")
 
@@ -63,3 +69,7 @@ class ProbeAttentionNode(io.ComfyNode):
         assert run is not None, "the run that has just ended is kept"
         factor = vae_scale_factor(model)
         return io.NodeOutput(Attention((read_branch(run, prompt, "positive", "model"),), height * factor, width * factor))
+
+    @classmethod
+    def validate_inputs(cls, text: str | None = None) -> bool | str:
+        return widgets_verdict(cls, lambda text: checks.check_text(text, WRITE_TEXT), text=text)

@@ -12,6 +12,7 @@ from .comfyui.sampling.samplers import ReplaySampler
 from .comfyui.storage.fingerprint import provenance_note
 from .comfyui.types import Concept, ConceptsSocket, ImageInversion, InversionSocket
 from .errors import LeditsInputError, require
+from .validation import widgets_verdict
 
 RANGES = {"scale": (0, 50), "threshold": (0, 1), "warmup": (0, 1000), "cooldown": (0, 1000), "smoothing": (0, 16)}
 WHOLE = ("warmup", "cooldown")
@@ -53,12 +54,8 @@ class SweepNode(io.ComfyNode):
     ) -> io.NodeOutput:
         require(concepts, "concepts", "is empty: connect LEDITS++ Concept")
         require(concept < len(concepts), "concept", f"is {concept}, but the chain has {len(concepts)}, counted from 0")
-        require(rows != columns, "rows", f"is {rows!r} like columns: choose another setting, or none")
-        across = _parse_values("column_values", columns, column_values)
-        down = () if rows == NONE else _parse_values("row_values", rows, row_values)
-        cells = [{rows: y, columns: x} for y in down for x in across] if down else [{columns: x} for x in across]
-        problem = f"and row_values make {len(cells)} images, but a sheet has room for {MAX_IMAGES}: write fewer"
-        require(len(cells) <= MAX_IMAGES, "column_values", problem)
+        table = _read_table(columns, column_values, rows, row_values)
+        cells = [cell for row in table for cell in row]
         edits = [(*concepts[:concept], _vary(concepts[concept], cell), *concepts[concept + 1 :]) for cell in cells]
         for edited in edits:
             checks.check_edit(model, inversion, edited)
@@ -68,27 +65,53 @@ class SweepNode(io.ComfyNode):
         results = sample_each(guiders, ReplaySampler(inversion), inversion.latent, inversion.trajectory.sigmas, inversion.seed)
         images = [vae.decode(latent).flatten(0, -4)[..., :3] for latent in results]
         labels = [", ".join(f"{setting} {value:g}" for setting, value in cell.items()) for cell in cells]
-        sheet = contact_sheet(images, labels, len(across))
+        sheet = contact_sheet(images, labels, len(table[0]))
         steps = len(edits) * inversion.trajectory.steps
-        return io.NodeOutput(sheet, images, ui=sheet_ui(cls, sheet, columns=len(across), text=note, steps=steps))
+        return io.NodeOutput(sheet, images, ui=sheet_ui(cls, sheet, columns=len(table[0]), text=note, steps=steps))
+
+    @classmethod
+    def validate_inputs(
+        cls, columns: str | None = None, column_values: str | None = None, rows: str | None = None, row_values: str | None = None
+    ) -> bool | str:
+        widgets = {"columns": columns, "column_values": column_values, "rows": rows, "row_values": row_values}
+        return widgets_verdict(cls, _check_widgets, **widgets)
+
+
+def _check_widgets(**widgets: Any) -> None:
+    """Refuses what the widgets alone show to be wrong, once all are known."""
+    if None not in widgets.values():
+        _read_table(**widgets)
+
+
+def _read_table(columns: str, column_values: str, rows: str, row_values: str) -> list[list[dict[str, float]]]:
+    """The settings of each image, row by row."""
+    require(rows != columns, "rows", f"is {rows!r} like columns: choose another setting, or none")
+    across = _parse_values("column_values", columns, column_values)
+    down: list[dict[str, float]] = [{}] if rows == NONE else [{rows: value} for value in _parse_values("row_values", rows, row_values)]
+    table = [[row | {columns: value} for value in across] for row in down]
+    problem = f"and row_values make {len(down) * len(across)} images, but a sheet has room for {MAX_IMAGES}: write fewer"
+    require(len(down) * len(across) <= MAX_IMAGES, "column_values", problem)
+    return table
 
 
 def _parse_values(name: str, setting: str, text: str) -> tuple[float, ...]:
-    """The numbers of "3, 5, 8", in their order and each once."""
+    """The numbers of "3, 5, 8" in their order. Between semicolons a comma is a decimal one: "0,7; 0,9"."""
     values = []
-    for part in filter(None, map(str.strip, text.replace(";", ",").split(","))):
+    for part in filter(None, map(str.strip, text.replace(",", ".").split(";") if ";" in text else text.split(","))):
         try:
             values.append(float(part))
         except ValueError as error:
-            problem = f"has {part!r}, which is not a number: write numbers with commas between them, e.g. 3, 5, 8"
+            remedy = "write numbers with commas between them, e.g. 3, 5, 8, or with semicolons, e.g. 0,7; 0,9"
+            problem = f"has {part!r}, which is not a number: {remedy}"
             raise LeditsInputError(name, problem) from error
     require(values, name, "has no number: write the values to try, e.g. 3, 5, 8")
     (low, high), is_whole = RANGES[setting], setting in WHOLE
     wanted = f"{'a whole number' if is_whole else 'a number'} from {low} to {high}"
     for value in values:
         is_valid = low <= value <= high and not (is_whole and value % 1)
-        require(is_valid, name, f"has {value:g}, but {setting} must be {wanted}")
-    return tuple(dict.fromkeys(values))
+        hint = "; for decimal commas write semicolons between the numbers, e.g. 0,7; 0,9" if "," in text and ";" not in text else ""
+        require(is_valid, name, f"has {value:g}, but {setting} must be {wanted}{hint}")
+    return tuple(values)
 
 
 def _vary(concept: Concept, cell: dict[str, float]) -> Concept:

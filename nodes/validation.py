@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .comfyui.attention.store import RunHistory
 from .comfyui.types import Attention, AttentionSocket, Concept, ConceptsSocket, ImageInversion, InversionSocket, StoreSocket
-from .errors import named, require
+from .errors import LeditsInputError, named, require
 
 Requirement = tuple[Callable[[Any], bool], str]  # what an input takes: a test, and a text that says what to do
 
@@ -40,6 +40,23 @@ def validated(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
 
     Validated.__name__, Validated.__qualname__, Validated.__doc__ = node.__name__, node.__qualname__, node.__doc__
     return Validated
+
+
+def widgets_verdict(node: type[io.ComfyNode], check: Callable[..., Any], **values: Any) -> bool | str:
+    """What `validate_inputs` answers before a run, so that the page marks the widgets: True, or what is wrong.
+
+    Args:
+        check: raises LeditsInputError; it gets the values, of which linked ones are None, for they are not known yet.
+        values: of the widgets that `validate_inputs` names. ComfyUI leaves their ranges to it.
+    """
+    try:
+        for item in node.define_schema().inputs:
+            if values.get(item.id) is not None:
+                _validate(item, values[item.id])
+        check(**values)
+    except LeditsInputError as error:
+        return f"'{error.name}' {error.problem}"
+    return True
 
 
 def _validate(item: io.Input, value: Any) -> None:

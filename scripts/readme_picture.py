@@ -79,7 +79,7 @@ def panels(request: EditRequest) -> tuple[Tensor, Tensor, Tensor]:
                 attention=seen,
                 concepts=concepts,
             )[0]
-    edited, _, masks = run("LEDITS_Edit", model=attentive(), inversion=inversion, concepts=concepts)
+    edited, _, masks, _ = run("LEDITS_Edit", model=attentive(), inversion=inversion, concepts=concepts)
     share = masks[-1][..., None]
     over = 0.45 * photo[0] * (1 - share) + share * torch.tensor(MASK) / 255
     return photo[0], over, decoded(edited["samples"])

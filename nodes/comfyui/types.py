@@ -119,11 +119,14 @@ class Concept:
 
 @dataclass
 class EditRecord:
-    """What an edit did: for each concept its word maps, and of its latest step the mask, [B, 1, H, W], and the threshold that was found for
-    it, [B]; None before its first step, and where the threshold was given.
+    """What an edit did: for each concept its word maps, the steps that it acted in and the share of them in which its mask had each pixel,
+    [B, 1, H, W], and of its latest step that mask, and the threshold that was found for it, [B]; None before its first step, and where the
+    threshold was given.
     """
 
     words: list[WordMaps] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    shares: list[Tensor | None] = field(default_factory=list)
     masks: list[Tensor | None] = field(default_factory=list)
     thresholds: list[Tensor | None] = field(default_factory=list)
     notice: str | None = None  # what a user should know of how the masks were made
@@ -131,4 +134,12 @@ class EditRecord:
     @classmethod
     def from_concepts(cls, concepts: tuple[Concept, ...]) -> "EditRecord":
         words = [WordMaps(concept.recorded_prompt.text, concept.recorded_prompt.words) for concept in concepts]
-        return cls(words, [None] * len(concepts), [None] * len(concepts))
+        return cls(words, [0] * len(words), *([None] * len(words) for _ in range(3)))
+
+    def add_mask(self, number: int, mask: Tensor) -> None:
+        """Of a concept's step: the n-th mask makes its share P_n = P_(n-1) + (M_n - P_(n-1)) / n."""
+        self.steps[number] += 1
+        share = self.shares[number]
+        # A mean of equal masks is that mask to the bit, which a sum over n is not.
+        self.shares[number] = mask if share is None else share.lerp(mask, 1 / self.steps[number])
+        self.masks[number] = mask

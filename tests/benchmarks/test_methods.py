@@ -67,7 +67,7 @@ def test_masks_are_those_that_the_edit_node_shows(mode):
     setting = replace(SETTING, mask_mode=mode)
     concepts = ours._concepts(EDIT, setting, mode)
     inversion = ours._inversion(EDIT, setting.steps, setting.skip, setting.solver, setting.path_shift)
-    shown = run("LEDITS_Edit", model=loaded()[0], inversion=inversion, concepts=concepts)
+    shown = run("LEDITS_Edit", model=loaded()[0], inversion=inversion, concepts=concepts, masks="last step")
     result = method(OURS)(EDIT, setting)
     assert torch.equal(result.samples, shown[0]["samples"])
     assert torch.equal(result.masks[mode][-1], shown[2][:, ::8, ::8] > 0.5)

@@ -45,7 +45,7 @@ class Case:
 
     def edit(self, concepts: Any = (), **inputs: Any) -> tuple[dict[str, Tensor], Any, Tensor]:
         self.calls.clear()
-        return run("LEDITS_Edit", model=self.model, inversion=self.inversion, concepts=concepts, **inputs)
+        return run("LEDITS_Edit", model=self.model, inversion=self.inversion, concepts=concepts, **inputs)[:3]
 
     def replay(self) -> dict[str, Tensor]:
         """Every prediction made anew, beside a concept that may go nowhere."""

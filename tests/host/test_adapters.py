@@ -101,7 +101,8 @@ def test_one_adapter_in_the_list_is_all_it_takes(flux, part, monkeypatch):
     latent = {"samples": torch.randn(1, 16, 9, 12, generator=torch.Generator().manual_seed(0))}
     sigmas = run("LEDITS_Schedule", model=flux, steps=3, skip=0.1)[0]
     inversion = run("LEDITS_Invert", model=flux, latent=latent, sigmas=sigmas, negative=encoded(1))[0]
-    edited, attention, mask = run("LEDITS_Edit", model=flux, inversion=inversion, concepts=concept_of(part, "attention"))
+    inputs = {"model": flux, "inversion": inversion, "concepts": concept_of(part, "attention")}
+    edited, attention, mask, _ = run("LEDITS_Edit", **inputs, masks="last step")
     maps = attention.prompts[0]
     assert maps.steps == 2
     assert maps.mean().shape == (1, 5, 6, 3)

@@ -120,7 +120,7 @@ def test_edits_do_not_push_out_the_picture_of_a_sampler(model, inversion, encode
 
 def test_an_edit_is_captured_by_its_concept(model, inversion, clip, concept):
     patched, store = run("LEDITS_AttentionStore", model=model)
-    edited, attention, _ = run("LEDITS_Edit", model=patched, inversion=inversion, concepts=concept("a green circle"))
+    edited, attention, _, _ = run("LEDITS_Edit", model=patched, inversion=inversion, concepts=concept("a green circle"))
     captured = run("LEDITS_CaptureAttention", store=store, latent=edited, clip=clip, text="a green circle")[0]
     assert torch.equal(captured.prompts[0].mean(), attention.prompts[0].mean())
 
@@ -135,7 +135,7 @@ def test_store_settings_shape_the_masks_of_an_edit(model, inversion, concept):
 def test_masks_are_made_from_one_step_or_from_the_mean_so_far(model, inversion, concept, average_steps):
     patched, _ = run("LEDITS_AttentionStore", model=model, resolution=16, average_steps=average_steps)
     concepts = concept("a green circle", mask_mode="attention", threshold=0.5)
-    _, attention, mask = run("LEDITS_Edit", model=patched, inversion=inversion, concepts=concepts)
+    _, attention, mask, _ = run("LEDITS_Edit", model=patched, inversion=inversion, concepts=concepts, masks="last step")
     assert attention.prompts[0].steps == 4
     assert torch.equal(mask, run("LEDITS_ExtractMask", attention=attention, quantile=0.5)[0]) == average_steps
 

@@ -3,6 +3,7 @@
 The errors' sentences may change: the tests ask for the value, and for at most one word of what to do.
 """
 
+import inspect
 import re
 from types import SimpleNamespace
 
@@ -346,14 +347,14 @@ for editor in ("Edit", "MaskedGuider"):
         (editor, "inversion", lambda w: w.inversion, ["invert"], {"model": lambda w: w.turned_to_flow}),
         (editor, "inversion", lambda w: w.inversion, ["invert"], {"model": lambda w: w.sixteen}),
         (editor, "inversion", lambda w: flow_inversion(w), ["invert"]),
-        (editor, "concepts", lambda w: w.concept(mask=torch.ones(1, 100, 256)), ["concept 1", "'a red circle'", "256x100", "256x256"]),
-        (editor, "concepts", lambda w: w.concept(mask=torch.ones(3, 256, 256)), ["concept 1", "'a red circle'", "3", "1"]),
-        (editor, "concepts", lambda w: w.concept(clip=wide_text_encoder(w.clip)), ["concept 1", "'a red circle'", "128", "64"]),
-        (editor, "concepts", lambda w: w.concept(clip=other_text_encoder(w.clip)), ["concept 1", "text encoder", "'noise'"]),
+        (editor, "concepts", lambda w: w.concept(mask=torch.ones(1, 100, 256)), ["concept 0", "'a red circle'", "256x100", "256x256"]),
+        (editor, "concepts", lambda w: w.concept(mask=torch.ones(3, 256, 256)), ["concept 0", "'a red circle'", "3", "1"]),
+        (editor, "concepts", lambda w: w.concept(clip=wide_text_encoder(w.clip)), ["concept 0", "'a red circle'", "128", "64"]),
+        (editor, "concepts", lambda w: w.concept(clip=other_text_encoder(w.clip)), ["concept 0", "text encoder", "'noise'"]),
         (editor, "positive", [], ["empty", "CLIP Text Encode"]),
         (editor, "positive", lambda w: [[torch.zeros(1, 77, 128), {}]], ["128", "64", "text encoder"]),
         (editor, "negative", lambda w: [[torch.full((1, 77, 64), NAN), {}]], ["NaN", "text encoder"]),
-        (editor, "model", lambda w: w.blind, ["Linear", "concept 1", "'a red circle'", "'intersect'", "'noise'"]),
+        (editor, "model", lambda w: w.blind, ["Linear", "concept 0", "'a red circle'", "'intersect'", "'noise'"]),
         (editor, "cfg", 4.0, ["4", "positive"]),
     ]  # fmt: skip
 
@@ -484,6 +485,10 @@ SOURCES = {
 
 def refused(node_id, monkeypatch, **wrong):
     """The names of the inputs that ComfyUI's own validation refuses, and why."""
+    return {error["extra_info"]["input_name"]: error["type"] for error in errors_before_a_run(node_id, monkeypatch, wrong)}
+
+
+def errors_before_a_run(node_id, monkeypatch, inputs):
     import asyncio
 
     import execution
@@ -493,9 +498,8 @@ def refused(node_id, monkeypatch, **wrong):
     for name, node in nodes().items():
         monkeypatch.setitem(comfy_nodes.NODE_CLASS_MAPPINGS, name, node)
     graph = {name: {"class_type": name, "inputs": {}} for name in nodes()}
-    graph["tested"] = {"class_type": node_id, "inputs": wrong}
-    errors = asyncio.run(execution.validate_inputs("test", graph, "tested", {}))[1]
-    return {error["extra_info"]["input_name"]: error["type"] for error in errors}
+    graph["tested"] = {"class_type": node_id, "inputs": inputs}
+    return asyncio.run(execution.validate_inputs("test", graph, "tested", {}))[1]
 
 
 @pytest.mark.parametrize("node_id", nodes())
@@ -511,11 +515,60 @@ def test_comfyui_refuses_what_the_schema_does_not_allow(node_id, monkeypatch):
 
     assert refused(node_id, monkeypatch) == {item.id: "required_input_missing" for item in inputs if not item.optional}
 
+    ours = inspect.signature(nodes()[node_id].validate_inputs).parameters
+
     def assert_refused(items, error, value):
         found = refused(node_id, monkeypatch, **{item.id: value(item) for item in items})
-        assert {item.id: found.get(item.id) for item in items} == {item.id: error for item in items}
+        wanted = {item.id: "custom_validation_failed" if item.id in ours else error for item in items}
+        assert {item.id: found.get(item.id) for item in items} == wanted
 
     assert_refused(numbers, "value_smaller_than_min", lambda item: item.min - 1)
     assert_refused(numbers, "value_bigger_than_max", lambda item: item.max + 1)
     assert_refused(numbers, "invalid_input_type", lambda item: "many")
     assert_refused(choices, "value_not_in_list", lambda item: "something else")
+
+
+SWEPT = {"columns": "scale", "column_values": "3, 5, 8", "rows": "none", "row_values": ""}
+# A node's widgets, the one that is wrong, and what is said of it before the run.
+WIDGETS = [
+    ("Concept", {"text": " \n "}, "text", ["no words"]),
+    ("Concept", {"text": "a hat", "warmup": 5, "cooldown": 3}, "cooldown", ["3", "warmup 5"]),
+    ("Concept", {"warmup": 1001}, "warmup", ["1001", "1000"]),
+    ("Concept", {"mask_mode": "magic"}, "mask_mode", ["'magic'", "intersect"]),
+    ("Concept", {"mask_mode": "noise", "where": "a dog"}, "where", ["'a dog'", "'noise'"]),
+    ("ProbeAttention", {"text": ""}, "text", ["no words"]),
+    ("CaptureAttention", {"text": ""}, "text", ["no words"]),
+    ("AttentionStore", {"up": False, "down": False, "mid": False}, "up", ["'mid'"]),
+    ("AttentionStore", {"blocks": "8-x"}, "blocks", ["'8-x'", "8-12, 15"]),
+    ("Sweep", SWEPT | {"column_values": "3, x"}, "column_values", ["'x'"]),
+    ("Sweep", SWEPT | {"column_values": ""}, "column_values", ["3, 5, 8"]),
+    ("Sweep", SWEPT | {"column_values": "3, 99"}, "column_values", ["99", "50"]),
+    ("Sweep", SWEPT | {"columns": "threshold", "column_values": "0,7, 0,9"}, "column_values", ["7", "0,7; 0,9"]),
+    ("Sweep", SWEPT | {"rows": "scale", "row_values": "3"}, "rows", ["'scale'"]),
+    ("Sweep", SWEPT | {"rows": "warmup", "row_values": "1,5; 2"}, "row_values", ["1.5", "warmup"]),
+    ("Sweep", SWEPT | {"rows": "nothing"}, "rows", ["'nothing'"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(WIDGETS)), ids=["-".join([node, name, *named]) for node, _, name, named in WIDGETS])
+def test_what_the_widgets_alone_can_tell_is_said_before_the_run(number, monkeypatch):
+    node, widgets, name, named = WIDGETS[number]
+    errors = errors_before_a_run(f"LEDITS_{node}", monkeypatch, widgets)
+    (said,) = (error["details"] for error in errors if error["extra_info"]["input_name"] == name)
+    opening = f"{name} - '{name}' "
+    assert said.startswith(opening)
+    assert_names(said.removeprefix(opening), *named)
+
+
+@pytest.mark.parametrize("node", sorted({node for node, *_ in WIDGETS}))
+def test_good_widgets_and_linked_ones_pass(node):
+    """What comes over a link is not known yet, and is None."""
+    validate = nodes()[f"LEDITS_{node}"].validate_inputs
+    defaults = {
+        item.id: item.default for item in nodes()[f"LEDITS_{node}"].GET_SCHEMA().inputs if getattr(item, "default", None) is not None
+    }
+    names = inspect.signature(validate).parameters
+    good = {name: defaults.get(name, "a red circle") for name in names}
+    assert validate(**good) is True
+    for name in names:
+        assert validate(**good | {name: None}) is True

@@ -23,7 +23,7 @@ def test_no_concept_gives_the_photo_back_without_any_call(model, latent, encode,
     counted, sizes = calls
     inversion = run("LEDITS_Invert", model=counted, latent=latent, sigmas=sigmas, negative=encode(""))[0]
     assert sizes == [1] * (len(sigmas) - 1)
-    edited, attention, mask = run("LEDITS_Edit", model=counted, inversion=inversion)
+    edited, attention, mask, _ = run("LEDITS_Edit", model=counted, inversion=inversion)
     assert difference(edited, latent) < 1e-5
     assert len(sizes) == len(sigmas) - 1
     assert attention.prompts == ()
@@ -75,7 +75,7 @@ def test_outside_the_masks_the_early_path_is_kept(model, inversion, latent, conc
 @pytest.mark.parametrize("mode", ["none", "noise", "attention", "intersect"])
 def test_the_mask_shown_is_the_mask_used(model, inversion, latent, concept, mode):
     concepts = concept("a green circle", warmup=5, mask_mode=mode)
-    edited, attention, mask = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)
+    edited, attention, mask, _ = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)
     assert mask.shape == (1, 256, 256)
     changed = (edited["samples"] - latent["samples"]).abs().amax(1)[0] > 1e-5
     assert torch.equal(changed, mask[0, ::8, ::8] > 0)
@@ -85,6 +85,47 @@ def test_the_mask_shown_is_the_mask_used(model, inversion, latent, concept, mode
     else:
         assert 0 < mask.mean() < shares["noise"]
     assert attention.prompts[0].steps == (1 if mode in ("attention", "intersect") else 0)
+
+
+def test_masks_of_all_steps_are_the_share_that_had_each_pixel(model, inversion, concept, part, monkeypatch):
+    guider, concepts = part("nodes.comfyui.sampling.guider"), concept("a green circle", concepts=concept("a red circle", cooldown=4))
+    used, make = {each.settings: [] for each in concepts}, guider.guidance_mask
+
+    def record(guidance, settings, *inputs):
+        used[settings].append(make(guidance, settings, *inputs))
+        return used[settings][-1]
+
+    monkeypatch.setattr(guider, "guidance_mask", record)
+    latent, _, shown, joined = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)
+    assert [len(masks) for masks in used.values()] == [2, 4]
+    for mask, masks in zip(shown[:, ::8, ::8], used.values(), strict=True):
+        assert (mask - torch.stack(masks).mean(0)[0, 0]).abs().max() < 1e-6
+    assert ((shown > 0) & (shown < 1)).any(), "no mask moved in this edit: take another for this test"
+    assert torch.equal(joined, shown.amax(0, keepdim=True))
+    last = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts, masks="last step")
+    assert torch.equal(last[0]["samples"], latent["samples"])
+    for mask, masks in zip(last[2][:, ::8, ::8], used.values(), strict=True):
+        assert torch.equal(mask, masks[-1][0, 0])
+
+
+def test_a_painted_mask_is_shown_as_it_is(model, inversion, concept):
+    """Its greys are no share of the steps, and no rounding changes them."""
+    painted = torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(0))
+    shown = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle", mask=painted, mask_mode="none"))[2]
+    assert torch.equal(shown[:, ::8, ::8], painted)
+
+
+def test_the_joined_mask_has_an_image_for_each_of_a_batch(model, vae, photo, sigmas, encode, concept):
+    with torch.inference_mode():
+        latents = {"samples": vae.encode(torch.cat([photo, photo.flip(2)]))}
+    pair = run("LEDITS_Invert", model=model, latent=latents, sigmas=sigmas, negative=encode(""))[0]
+    concepts = concept("a green circle", concepts=concept("a red circle", direction="remove"))
+    for used, count in ((concepts, 4), ((), 2)):
+        masks, joined = run("LEDITS_Edit", model=model, inversion=pair, concepts=used)[2:]
+        assert len(masks) == count
+        assert joined.shape == (2, 256, 256)
+        for place in range(2):
+            assert torch.equal(joined[place], masks[place::2].amax(0))
 
 
 def test_the_same_seed_gives_the_same_picture_and_another_one_does_not(model, latent, sigmas, encode, inversion, concept):
@@ -121,7 +162,7 @@ def test_a_batch_equals_its_pictures_alone(model, vae, photo, sigmas, encode, co
 def test_any_size(model, encode, sigmas, concept, size):
     samples = torch.randn(2, 4, *size, generator=torch.Generator().manual_seed(0)) * 0.7
     inversion = run("LEDITS_Invert", model=model, latent={"samples": samples}, sigmas=sigmas, negative=encode(""))[0]
-    edited, attention, mask = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle"))
+    edited, attention, mask, _ = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle"))
     assert edited["samples"].shape == samples.shape
     assert mask.shape == (2, 8 * size[0], 8 * size[1])
     assert attention.prompts[0].mean().shape[:3] == (2, -(-size[0] // 4), -(-size[1] // 4))
@@ -136,7 +177,7 @@ PAINTED[:, 6:19, 5:16] = 1
 def test_a_mask_of_the_photo_serves_at_any_size(model, inversion, latent, concept, size):
     mask = torch.nn.functional.interpolate(PAINTED[:, None], size=size, mode="nearest")[:, 0]
     concepts = concept("a green circle", warmup=5, mask=mask, mask_mode="none")
-    edited, _, used = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)
+    edited, _, used, _ = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)
     assert (used[:, ::8, ::8] - PAINTED).abs().max() <= (0 if size[0] % 32 == 0 else 0.6)
     changed = (edited["samples"] - latent["samples"]).abs().amax(1)
     assert changed[used[:, ::8, ::8] == 0].max() < 1e-5
@@ -151,7 +192,8 @@ def test_a_mask_in_which_nothing_is_painted_changes_nothing_and_says_so(model, c
     (text,) = output.ui["text"]
     assert "'mask'" in text
     assert "black" in text
-    edited, _, used = run("LEDITS_Edit", model=model, inversion=inversion, concepts=output.result[0])
+    assert "MaskEditor" in text
+    edited, _, used, _ = run("LEDITS_Edit", model=model, inversion=inversion, concepts=output.result[0])
     assert difference(edited, latent) < 1e-5
     assert not used.any()
     for mask in (None, PAINTED, torch.full((1, 64, 64), 0.01)):
@@ -183,7 +225,7 @@ def test_nothing_is_kept_or_handed_out_that_another_node_may_write_into(model, l
     mask = torch.ones(1, 256, 256)
     concepts = concept("a green circle", mask=mask)
     assert_shares_nothing(concepts[0], mask)
-    edited, _, used = run("LEDITS_Edit", model=model, inversion=made, concepts=concepts)
+    edited, _, used, _ = run("LEDITS_Edit", model=model, inversion=made, concepts=concepts)
     assert_shares_nothing([kept, mask, concepts[0].mask], [edited, used])
 
 

@@ -93,7 +93,7 @@ def actions(fault, latent, sigmas, encode, clip):
         return walk.x_T, walk.denoised, walk.noise_maps
 
     def edit():
-        edited, attention, mask = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)
+        edited, attention, mask, _ = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)
         return edited["samples"], mask, *(words.mean() for words in attention.prompts)
 
     def probe():
@@ -246,7 +246,7 @@ def test_a_picture_is_the_same_alone_and_in_a_batch(model, vae, photo, sigmas, e
 
     def edit(samples):
         inversion = run("LEDITS_Invert", model=model, latent={"samples": samples}, sigmas=sigmas, negative=encode(""), seed=7)[0]
-        edited, _, mask = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)
+        edited, _, mask, _ = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)
         return pixels(vae, edited), mask
 
     together, masks = edit(latents)

@@ -31,7 +31,7 @@ def panel(sheet, index, size=SIZE):
 
 
 def recover_mask(drawn):
-    """The mask that is drawn over an even gray: tinted, or the white line inside its edge."""
+    """Where the mask is that is drawn over an even gray: tinted, or the white line inside its edge."""
     return ((drawn.amax(-1) - drawn.amin(-1) > 0.1) | (drawn.amin(-1) > 0.9)).float()
 
 
@@ -64,7 +64,7 @@ def pair(model, vae, photo, sigmas, encode):
 
 def test_the_masks_drawn_are_the_masks_used(edit, concept, labels):
     concepts = concept("a green circle", concepts=concept("a red circle", direction="remove", threshold=0.6, mask_mode="noise"))
-    (_, _, masks), (sheet,), text = edit(concepts, image=GRAY)
+    (_, _, masks, _), (sheet,), text = edit(concepts, image=GRAY, masks="last step")
     for index, mask in enumerate(masks):
         assert 0 < mask.mean() < 0.5
         assert torch.equal(recover_mask(panel(sheet, index)), mask)
@@ -77,14 +77,27 @@ def test_the_masks_drawn_are_the_masks_used(edit, concept, labels):
     assert text is None
 
 
+def test_what_a_mask_had_in_a_part_of_the_steps_is_drawn_weaker(edit, concept, labels):
+    (_, _, (mask,), _), (sheet,), _ = edit(concept("a green circle", mask_mode="noise", threshold=0.6), image=GRAY)
+    drawn = panel(sheet, 0)
+    ever = mask > 0
+    assert labels == [f"add: a green circle\n{ever.float().mean():.0%} of the picture"]
+    # Away from the white line, which is inside the edge.
+    inside = torch.nn.functional.max_pool2d((~ever).float()[None], 5, 1, 2)[0] == 0
+    tint = drawn[..., 0] - drawn[..., 1]
+    assert tint[inside & (mask < 0.5)].mean() < 0.6 * tint[inside & (mask == 1)].mean()
+    assert (tint[inside] > 0).all()
+    assert (tint[~ever] == 0).all()
+
+
 def test_the_image_is_unchanged_outside_the_mask(edit, concept, photo):
-    (_, _, masks), (sheet,), _ = edit(concept("a green circle"), image=photo)
+    (_, _, masks, _), (sheet,), _ = edit(concept("a green circle"), image=photo)
     far = torch.nn.functional.max_pool2d(masks[:, None], 9, 1, 4)[0, 0] == 0
     assert (panel(sheet, 0)[far] - photo[0][far]).abs().max() < 1.01 / 255
 
 
 def test_without_an_image_masks_are_drawn_over_the_latent_preview(edit, concept, model, latent):
-    (_, _, masks), (sheet,), _ = edit(concept("a green circle"))
+    (_, _, masks, _), (sheet,), _ = edit(concept("a green circle"))
     inner = model.model.process_latent_in(latent["samples"])
     kind = model.model.latent_format
     rough = (inner[0].movedim(0, -1) @ torch.tensor(kind.latent_rgb_factors) + torch.tensor(kind.latent_rgb_factors_bias or 0.0) + 1) / 2
@@ -125,31 +138,31 @@ def test_a_concept_that_never_acts_says_so(edit, concept, labels):
 
 @pytest.mark.parametrize("shape", [(512, 512), (64, 64), (263, 260), (1000, 1003)])
 def test_the_image_may_have_another_size(edit, concept, shape):
-    (_, _, masks), (sheet,), _ = edit(concept("a green circle"), image=torch.full((1, *shape, 3), 0.5))
-    assert torch.equal(recover_mask(panel(sheet, 0)), masks[0])
+    (_, _, masks, _), (sheet,), _ = edit(concept("a green circle"), image=torch.full((1, *shape, 3), 0.5))
+    assert torch.equal(recover_mask(panel(sheet, 0)), (masks[0] > 0).float())
 
 
 def test_an_alpha_channel_is_ignored(edit, concept):
-    (_, _, masks), (sheet,), _ = edit(concept("a green circle"), image=torch.cat([GRAY, GRAY[..., :1]], -1))
-    assert torch.equal(recover_mask(panel(sheet, 0)), masks[0])
+    (_, _, masks, _), (sheet,), _ = edit(concept("a green circle"), image=torch.cat([GRAY, GRAY[..., :1]], -1))
+    assert torch.equal(recover_mask(panel(sheet, 0)), (masks[0] > 0).float())
 
 
 @pytest.mark.parametrize("photos", [1, 2])
 def test_each_image_of_a_batch_is_shown_with_its_own_masks(edit, concept, pair, photos, labels):
     image = torch.cat([GRAY, GRAY * 0.6])[:photos]
     concepts = concept("a green circle", concepts=concept("a red circle", direction="remove"))
-    (_, _, masks), sheets, _ = edit(concepts, inversion=pair, image=image)
+    (_, _, masks, _), sheets, _ = edit(concepts, inversion=pair, image=image)
     assert len(sheets) == 2
     for number, sheet in enumerate(sheets):
         for index in range(2):
-            assert torch.equal(recover_mask(panel(sheet, index)), masks[2 * index + number])
+            assert torch.equal(recover_mask(panel(sheet, index)), (masks[2 * index + number] > 0).float())
         assert (panel(sheet, 0)[-1, -1] - image[number % photos, -1, -1]).abs().max() < 1.01 / 255
     assert labels[-2:] == ["1 of 2", "2 of 2"]
 
 
 def test_a_large_batch_says_what_is_not_shown(edit, concept, pair, labels, monkeypatch):
     monkeypatch.setattr(preview, "MAX_PREVIEWS", 1)
-    (_, _, masks), sheets, _ = edit(concept("a green circle"), inversion=pair)
+    (_, _, masks, _), sheets, _ = edit(concept("a green circle"), inversion=pair)
     assert len(masks) == 2
     assert len(sheets) == 1
     assert labels[-1] == "1 of 2; the other 1 are not shown"

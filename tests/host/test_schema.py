@@ -24,8 +24,8 @@ CONTRACT = {
     ),
     "LEDITS_ReplaySampler": (["inversion"], ["SAMPLER", "SIGMAS", "LATENT", "NOISE"]),
     "LEDITS_Edit": (
-        ["model", "inversion", "concepts", "positive", "negative", "cfg", "image", "keep_background", "margin"],
-        ["LATENT", "LEDITS_ATTENTION", "MASK"],
+        ["model", "inversion", "concepts", "positive", "negative", "cfg", "image", "keep_background", "margin", "masks"],
+        ["LATENT", "LEDITS_ATTENTION", "MASK", "MASK"],
     ),
     "LEDITS_Heatmap": (["image", "attention", "concept", "opacity"], ["IMAGE"]),
     "LEDITS_SaveInversion": (["inversion", "filename_prefix"], []),
@@ -53,7 +53,7 @@ DEFAULTS = {
     "LEDITS_ProbeAttention": {"noise_level": 0.5, "seed": 0},
     "LEDITS_ExtractMask": {"concept": 0, "words": "", "smoothing": 0.7071, "quantile": 0.9, "binary": True, "width": 0, "height": 0},
     "LEDITS_MaskedGuider": {"cfg": 0.0, "keep_background": False, "margin": 1},
-    "LEDITS_Edit": {"cfg": 0.0, "keep_background": False, "margin": 1},
+    "LEDITS_Edit": {"cfg": 0.0, "keep_background": False, "margin": 1, "masks": "all steps"},
     "LEDITS_Heatmap": {"concept": 0, "opacity": 0.6},
     "LEDITS_SaveInversion": {"filename_prefix": "inversions/photo"},
     "LEDITS_Sweep": {"concept": 0, "columns": "scale", "column_values": "3, 5, 8", "rows": "none", "row_values": ""},
@@ -84,3 +84,42 @@ def test_everything_is_explained(node_id):
     assert schema.category.startswith("LEDITS++")
     for item in [*schema.inputs, *schema.outputs]:
         assert item.tooltip, f"{node_id}.{item.id} has no tooltip"
+
+
+SEARCHES = {
+    **dict.fromkeys(["remove object", "add object", "replace object", "erase", "recolor", "style transfer"], ("Concept",)),
+    **dict.fromkeys(["edit photo", "image edit", "inpaint", "prompt to prompt"], ("Edit",)),
+    **dict.fromkeys(["mask from text", "text to mask", "clipseg"], ("ExtractMask", "ProbeAttention")),
+    "unsampler": ("Invert",),
+    "\u53bb\u9664\u7269\u4f53": ("Concept",),  # remove object
+    "\u7f16\u8f91\u7167\u7247": ("Edit",),  # edit photo
+    "\u56fe\u50cf\u7f16\u8f91": ("Edit",),  # image edit
+    "\u6587\u5b57\u906e\u7f69": ("ExtractMask", "ProbeAttention"),  # text mask
+    "\u70ed\u56fe": ("Heatmap",),  # heatmap
+}
+"""What people search for, and the nodes that do it."""
+
+
+@pytest.mark.parametrize("words", SEARCHES, ids=ascii)
+def test_a_search_leads_to_the_node_that_does_it(words):
+    found = [node_id for node_id, node in nodes().items() if words in node.GET_SCHEMA().search_aliases]
+    assert sorted(found) == [f"LEDITS_{name}" for name in SEARCHES[words]]
+
+
+ADVANCED = {
+    "LEDITS_Invert": {"solver", "path_shift"},
+    "LEDITS_Concept": {"cooldown"},
+    "LEDITS_AttentionStore": {"up", "down", "mid"},
+    "LEDITS_ExtractMask": {"smoothing", "width", "height"},
+    "LEDITS_MaskedGuider": {"cfg", "margin"},
+    "LEDITS_Edit": {"cfg", "margin", "masks"},
+    "LEDITS_Heatmap": {"opacity"},
+}
+"""What most never touch: the page hides it until it is asked for."""
+
+
+@pytest.mark.parametrize("node_id", CONTRACT)
+def test_what_most_never_touch_is_advanced(node_id):
+    info = nodes()[node_id].GET_NODE_INFO_V1()
+    inputs = {name: spec for part in ("required", "optional") for name, spec in info["input"].get(part, {}).items()}
+    assert {name for name, spec in inputs.items() if len(spec) > 1 and spec[1].get("advanced")} == ADVANCED.get(node_id, set())

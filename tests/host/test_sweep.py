@@ -42,6 +42,14 @@ def test_each_picture_is_that_of_an_edit(sweep, alone, concept):
     assert sheet.shape[1] > 3 * 256
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [("3, 5, 8", (3, 5, 8)), ("0.7,0.9", (0.7, 0.9)), ("0,7; 0,9", (0.7, 0.9)), ("3; 5;", (3, 5)), ("5, 3, 5", (5, 3, 5))],
+)
+def test_values_keep_their_order_and_take_either_decimal_sign(part, text, values):
+    assert part("nodes.sweep")._parse_values("column_values", "scale", text) == values
+
+
 @pytest.mark.parametrize(("setting", "values"), [("warmup", (0, 2, 4)), ("cooldown", (3, 4, 6)), ("smoothing", (0.0, 0.7, 2.0))])
 def test_every_setting_can_be_swept(sweep, alone, concept, setting, values):
     concepts = concept("a green circle", mask_mode="attention")

@@ -51,7 +51,7 @@ def invert(family, model, size, batch=1, negative=None):
 
 def test_an_edit_changes_its_mask_and_nothing_else(family, flux, concept):
     latent, inversion = invert(family, flux, (9, 12), batch=2)
-    edited, attention, mask = run("LEDITS_Edit", model=flux, inversion=inversion, concepts=concept(family, warmup=STEPS - 1))
+    edited, attention, mask, _ = run("LEDITS_Edit", model=flux, inversion=inversion, concepts=concept(family, warmup=STEPS - 1))
     assert attention.prompts[0].mean().shape == (2, 5, 6, 3)
     assert mask.shape == (2, 72, 96)
     changed = (edited["samples"] - latent["samples"]).abs().amax(1)
@@ -85,7 +85,7 @@ def test_regional_prompts_count_in_their_area(family, flux, concept):
     (encoding, options), (other, _) = family.prompt(1)[0], family.prompt(2)[0]
     halves = [[encoding, options | {"area": (8, 6, 0, 0)}], [other, options | {"area": (8, 6, 0, 6)}]]
     _, inversion = invert(family, flux, (8, 12), negative=halves)
-    edited, attention, _ = run("LEDITS_Edit", model=flux, inversion=inversion, concepts=concept(family))
+    edited, attention, _, _ = run("LEDITS_Edit", model=flux, inversion=inversion, concepts=concept(family))
     maps = attention.prompts[0].mean()
     assert maps.shape == (1, 4, 6, 3)
     assert (maps > 0).all()
@@ -157,7 +157,7 @@ def test_a_network_that_must_be_patched_is_patched_on_a_clone(name, part, concep
     _, inversion = invert(family, model, family.size)
     plain = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept(family, mask_mode="none"))[0]["samples"]
     everywhere = concept(family, threshold=1e-9)
-    edited, attention, _ = run("LEDITS_Edit", model=model, inversion=inversion, concepts=everywhere)
+    edited, attention, _, _ = run("LEDITS_Edit", model=model, inversion=inversion, concepts=everywhere)
     assert torch.equal(edited["samples"], plain), "the recorded run predicts the same"
     assert attention.prompts[0].steps == STEPS - 1
     assert attention.prompts[0].mean().shape == (1, *family.grid, 3)

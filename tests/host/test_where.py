@@ -144,7 +144,7 @@ def test_the_guider_equals_edit(model, inversion, circle, keep):
 @pytest.mark.parametrize("mode", ["attention", "intersect"])
 def test_outside_the_grown_masks_the_inversions_own_state_is_kept(model, inversion, latent, circle, margin, mode):
     concepts = circle(warmup=0, mask_mode=mode)
-    edited, _, mask = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts, keep_background=True, margin=margin)
+    edited, _, mask, _ = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts, keep_background=True, margin=margin)
     place = run("LEDITS_Edit", model=model, inversion=inversion, concepts=circle(warmup=0))[2]
     area = F.max_pool2d(place[:, ::8, ::8], 2 * margin + 1, 1, margin) > 0
     *_, end = trajectory(inversion.trajectory)
@@ -157,7 +157,7 @@ def test_outside_the_grown_masks_the_inversions_own_state_is_kept(model, inversi
 
 def test_what_a_concept_changed_stays_when_it_no_longer_acts(model, inversion, latent, circle):
     concepts = circle(warmup=0, cooldown=3)
-    edited, _, mask = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts, keep_background=True)
+    edited, _, mask, _ = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts, keep_background=True)
     assert difference(edited, latent)[mask[:, ::8, ::8] > 0].max() > 1e-2
 
 
@@ -176,7 +176,7 @@ def test_a_noise_mask_limits_beside_it(model, vae, photo, encode, sigmas, circle
     left[:, :, :16] = 1
     inversion = run("LEDITS_Invert", model=model, latent=latent | {"noise_mask": left}, sigmas=sigmas, negative=encode(""))[0]
     concepts = circle(warmup=0, mask_mode="attention", threshold=0.5)
-    edited, _, mask = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts, keep_background=True)
+    edited, _, mask, _ = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts, keep_background=True)
     changed = difference(edited, latent)
     assert changed[:, :, 16:].max() < 1e-5
     assert changed[:, :, :16][F.max_pool2d(mask[:, ::8, ::8], 3, 1, 1)[:, :, :16] == 0].max() < 1e-5

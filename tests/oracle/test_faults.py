@@ -57,7 +57,7 @@ def invert(model, few, encode):
 
 def edit(model, inversion, concepts=(), **inputs):
     """The edited latents at the model's scale, and the mask at the latent's size."""
-    latent, _, mask = in_comfy.run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts, **inputs)
+    latent, _, mask, _ = in_comfy.run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts, **inputs)
     return model.model.process_latent_in(latent["samples"]), mask[:, ::8, ::8]
 
 
@@ -227,7 +227,7 @@ def test_5_of_two_equal_prompts_the_second_reads_the_firsts_map(shipped, monkeyp
 def test_5_here_each_concept_reads_its_own(model, invert, latents, concept):
     texts = {"text": "glasses and a hat", "mask_mode": "attention", "threshold": 0.8}
     concepts = (*concept(**texts, words="glasses"), *concept(**texts, words="hat", direction="remove"))
-    _, attention, masks = in_comfy.run("LEDITS_Edit", model=model, inversion=invert(latents), concepts=concepts)
+    _, attention, masks, _ = in_comfy.run("LEDITS_Edit", model=model, inversion=invert(latents), concepts=concepts)
     assert [prompt.steps for prompt in attention.prompts] == [STEPS, STEPS]
     assert not torch.equal(masks[0], masks[1])
 

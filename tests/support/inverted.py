@@ -101,7 +101,7 @@ class Photo:
 
     def edit(self, concepts: Any = (), **inputs: Any) -> tuple[dict[str, Tensor], Any, Tensor]:
         self.rows.clear()
-        return run("LEDITS_Edit", model=self.model, inversion=self.inversion, concepts=concepts, **inputs)
+        return run("LEDITS_Edit", model=self.model, inversion=self.inversion, concepts=concepts, **inputs)[:3]
 
     def error(self, other: dict[str, Tensor]) -> float:
         return self.of.difference(other, self.latent).max().item()

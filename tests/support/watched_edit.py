@@ -76,7 +76,7 @@ def use_every_node(folder: Path) -> None:
     loaded = run("LEDITS_LoadInversion", file=f"{saved} [output]")[0]
     seen = run("LEDITS_ProbeAttention", model=patched, latent=latent, clip=clip, text="a red circle")[0]
     concepts = run("LEDITS_Concept", clip=clip, text="a red circle", warmup=1)[0]
-    edited, attention, _mask = run("LEDITS_Edit", model=patched, inversion=loaded, concepts=concepts)
+    edited, attention, _mask, _ = run("LEDITS_Edit", model=patched, inversion=loaded, concepts=concepts)
     captured = run("LEDITS_CaptureAttention", store=store, latent=edited, clip=clip, text="a red circle")[0]
     for maps in (seen, attention, captured):
         run("LEDITS_ExtractMask", attention=maps)

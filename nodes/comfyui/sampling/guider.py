@@ -118,7 +118,8 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             word_map = self._word_map(recorder, number, x)
             mask = guidance_mask(guidance, concept.settings, word_map, smoothing)
             self._record.thresholds[number] = found_threshold(guidance, concept.settings, word_map, smoothing)
-            used = self._record.masks[number] = mask if user_mask is None else mask * user_mask
+            used = mask if user_mask is None else mask * user_mask
+            self._record.add_mask(number, used)
             self._changed = torch.maximum(self._changed, (used > 0).float())
             guidances.append(guidance)
             masks.append(mask)

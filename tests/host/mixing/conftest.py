@@ -64,7 +64,7 @@ def edit() -> Callable[..., Edited]:
     """Edits an inversion with a model and any concepts."""
 
     def make(model: Any, inversion: Any, concepts: Any = (), **inputs: Any) -> Edited:
-        latent, attention, mask = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts, **inputs)
+        latent, attention, mask, _ = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts, **inputs)
         return Edited(latent["samples"], attention, mask)
 
     return make
