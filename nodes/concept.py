@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 from ..ledits.attention import WordMaps
 from ..ledits.guidance import MASK_MODES, EditSettings
+from ..ledits.presets import PRESETS
 from . import checks
 from .comfyui.images.preview import text_ui
 from .comfyui.text.words import encode
@@ -26,8 +27,7 @@ class ConceptNode(io.ComfyNode):
             display_name="LEDITS++ Concept",
             category="LEDITS++",
             description="One change to the photo: what to add or remove, how strongly, and where. Chain nodes for several. "
-            "Good starting points: object scale 12, warmup 5, threshold 0.9; face detail scale 5, threshold 0.95; "
-            "style scale 7, threshold 0.5, mask_mode noise.",
+            f"Its presets have good values to start from: {', '.join(PRESETS)}.",
             search_aliases=[
                 *("ledits", "edit prompt", "semantic guidance", "sega", "add", "remove", "add object", "remove object", "replace object"),
                 *("erase", "recolor", "style transfer", "\u53bb\u9664\u7269\u4f53"),  # and in Chinese: remove object
@@ -40,7 +40,13 @@ class ConceptNode(io.ComfyNode):
                     dynamic_prompts=True,
                     tooltip="What to add or remove: 'glasses'. To replace a thing, remove it, and add the new one in a second concept.",
                 ),
-                io.Combo.Input("direction", options=["add", "remove"], default="add", tooltip="Show more of it in the image, or less."),
+                io.Combo.Input(
+                    "direction",
+                    options=["add", "remove"],
+                    default="add",
+                    tooltip="Show more of it in the image, or less.",
+                    extra_dict={"presets": PRESETS},  # for web/presets.js
+                ),
                 io.Float.Input(
                     "scale", default=7.0, min=0.0, max=50.0, step=0.5, tooltip="Strength. No change: 10 to 12. Artefacts: 3 to 5. 0: off."
                 ),

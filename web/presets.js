@@ -1,30 +1,30 @@
-// A list of presets on LEDITS++ Concept. Choosing one fills the node's fields, and nothing else happens: the list itself is neither
-// saved nor sent, so that files are the same with it and without.
+// A list of tasks on LEDITS++ Concept. Choosing one fills the node's fields, and the list shows the task whose values they have. It is
+// neither saved nor sent, so that files are the same with it and without. The values come with the node's definition.
 
 import { app } from "../../scripts/app.js";
-
-const PRESETS = {
-  "object": { "direction": "add", "scale": 12, "threshold": 0.9, "mask_mode": "intersect", "warmup": 5, "cooldown": 0 },
-  "face": { "direction": "add", "scale": 5, "threshold": 0.95, "mask_mode": "intersect", "warmup": 2, "cooldown": 0 },
-  "style": { "direction": "add", "scale": 7, "threshold": 0.5, "mask_mode": "noise", "warmup": 2, "cooldown": 0 },
-  "remove": { "direction": "remove", "scale": 12, "threshold": 0.9, "mask_mode": "intersect", "warmup": 5, "cooldown": 0 }
-};
 
 // The page has no translations for what a script adds.
 const WORDS = {
   "en": {
     "label": "preset",
-    "tooltip": "Good values to start from. Choosing one fills direction, scale, threshold, mask_mode, warmup and cooldown.",
-    "choose": "choose…",
-    "object": "object", "face": "face detail", "style": "style", "remove": "remove"
+    "tooltip": "Values to start from, by task. To replace or remove, write the thing in the photo in 'where'.",
+    "own": "own values",
+    "replace": "replace", "add": "add", "remove": "remove", "restyle": "restyle", "face detail": "face detail"
   },
   "zh": {
     "label": "预设",
-    "tooltip": "好的起点。选一个，就会填好方向、强度、阈值、遮罩方式、起始步和结束步。",
-    "choose": "选择…",
-    "object": "物体", "face": "面部细节", "style": "风格", "remove": "去除"
+    "tooltip": "按任务给出的起点。要替换或去除时，在“位置”里写照片中的那样东西。",
+    "own": "自定义",
+    "replace": "替换", "add": "添加", "remove": "去除", "restyle": "换风格", "face detail": "面部细节"
   }
 };
+
+/** A preset's values for this graph: its warmup is a share of the steps. */
+function valuesFor(node, { warmup, ...values }) {
+  const schedule = node.graph?.nodes.find((other) => other.comfyClass === "LEDITS_Schedule");
+  const steps = schedule?.widgets.find((widget) => widget.name === "steps").value ?? 50;
+  return { ...values, warmup: Math.round(warmup * steps) };
+}
 
 function fill(node, values) {
   app.canvas.emitBeforeChange(); // undo takes all fields back in one step
@@ -41,15 +41,37 @@ app.registerExtension({
   name: "ledits.presets",
   nodeCreated(node) {
     if (node.comfyClass !== "LEDITS_Concept") return;
+    const presets = node.constructor.nodeData.input.required.direction[1].presets;
     const words = WORDS[app.extensionManager.setting.get("Comfy.Locale")] ?? WORDS.en;
-    const named = Object.fromEntries(Object.entries(PRESETS).map(([key, values]) => [words[key], values]));
+    const named = Object.fromEntries(Object.entries(presets).map(([key, preset]) => [words[key], preset]));
+    const fields = node.widgets.filter((widget) => widget.name in presets.add);
     // The last widget: saved values are counted by place.
-    const list = node.addWidget("combo", "preset", words.choose, choose, { values: [words.choose, ...Object.keys(named)], serialize: false });
+    const list = node.addWidget("combo", "preset", words.own, choose, { values: [...Object.keys(named), words.own], serialize: false });
     Object.assign(list, { label: words.label, tooltip: words.tooltip, serialize: false });
 
     function choose(name) {
-      list.value = words.choose; // what it would show otherwise need not be true for long
-      if (named[name]) fill(node, named[name]);
+      if (named[name]) fill(node, valuesFor(node, named[name]));
+      show();
     }
+
+    /** Names the preset whose values the fields have; of two with the same the one that was named before. */
+    function show() {
+      const has = (name) => named[name] && Object.entries(valuesFor(node, named[name])).every(([field, value]) => fields.find((widget) => widget.name === field).value === value);
+      list.value = [list.value, ...Object.keys(named)].find(has) ?? words.own;
+    }
+
+    for (const field of fields) {
+      const callback = field.callback;
+      field.callback = function (...values) {
+        callback?.apply(this, values);
+        show();
+      };
+    }
+    const configured = node.onConfigure;
+    node.onConfigure = function (...values) {
+      configured?.apply(this, values);
+      show();
+    };
+    queueMicrotask(show); // a new node is in no graph yet
   },
 });

@@ -1,4 +1,4 @@
-"""The presets of LEDITS++ Concept: the script, the pages and the method say the same, and the node takes it."""
+"""The presets of LEDITS++ Concept: the node has them, takes them and begins with one, and the pages and the script say the same."""
 
 import re
 
@@ -7,18 +7,8 @@ from scripts.host.in_comfy import nodes, run
 import pytest
 
 from scripts.paths import CHECKOUT
-from support.presets import PRESETS, WORDS
+from support.presets import PRESETS, SCRIPT, WORDS, values_for
 
-# What the method names; the rest stays as the node has it.
-METHOD = {
-    "object": {"scale": 12, "warmup": 5, "threshold": 0.9},
-    "face": {"scale": 5, "threshold": 0.95},
-    "style": {"scale": 7, "threshold": 0.5, "mask_mode": "noise"},
-    "remove": {"scale": 12, "warmup": 5, "threshold": 0.9, "direction": "remove"},
-}
-FILLED = ("direction", "scale", "threshold", "mask_mode", "warmup", "cooldown")
-ROWS = ("object", "face", "style")
-"""The presets in the order of the pages' rows; the first row is for adding and for removing."""
 PAGES = ["README.md", "web/docs/LEDITS_Concept.md", "web/docs/LEDITS_Concept/zh.md"]
 
 
@@ -26,24 +16,36 @@ def schema():
     return nodes()["LEDITS_Concept"].GET_SCHEMA()
 
 
-def test_a_preset_sets_what_the_method_names_and_the_defaults_else():
-    defaults = {item.id: item.default for item in schema().inputs if item.id in FILLED}
-    assert {name: defaults | values for name, values in METHOD.items()} == PRESETS
+def test_the_pages_script_gets_them_with_the_node():
+    assert nodes()["LEDITS_Concept"].INPUT_TYPES()["required"]["direction"][1]["presets"] == PRESETS
+    assert not re.findall(r"\d\.\d", SCRIPT.read_text(encoding="utf-8")), "the script has values of its own"
+
+
+def test_the_node_begins_with_one():
+    defaults = {item.id: item.default for item in schema().inputs if item.id in PRESETS["add"]}
+    assert defaults == values_for("add")
+
+
+def test_only_what_adds_or_removes_sets_the_direction():
+    assert {name: values.get("direction") for name, values in PRESETS.items()} == dict.fromkeys(PRESETS) | {
+        "add": "add",
+        "remove": "remove",
+    }
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_node_takes_what_a_preset_sets(clip, preset):
-    (concept,) = run("LEDITS_Concept", clip=clip, text="a red circle", **PRESETS[preset])[0]
-    assert concept.settings.add == (PRESETS[preset]["direction"] == "add")
-    for name in ("scale", "threshold", "mask_mode", "warmup", "cooldown"):
-        assert getattr(concept.settings, name) == PRESETS[preset][name]
+    settings = values_for(preset)
+    (concept,) = run("LEDITS_Concept", clip=clip, text="a red circle", **({"direction": "remove"} | settings))[0]
+    assert concept.settings.add == (settings.pop("direction", "remove") == "add")
+    assert {name: getattr(concept.settings, name) for name in settings} == settings
 
 
 def rows_of(page):
     """The cells of a page's table of values to start from, by the names of its columns."""
     tables = re.findall(r"(?:^\|.*\|\n)+", (CHECKOUT / page).read_text(encoding="utf-8"), re.MULTILINE)
     (found,) = [rows for rows in ([cells(line) for line in table.splitlines()] for table in tables) if {"scale", "warmup"} <= set(rows[0])]
-    return [dict(zip(found[0], row, strict=True)) for row in found[2 : 2 + len(ROWS)]]
+    return [dict(zip(found[0], row, strict=True)) for row in found[2 : 2 + len(PRESETS)]]
 
 
 def cells(line):
@@ -52,22 +54,21 @@ def cells(line):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_pages_say_the_same(page):
-    for preset, row in zip(ROWS, rows_of(page), strict=True):
-        values = {name: str(PRESETS[preset][name]) for name in ("scale", "warmup", "threshold", "mask_mode")}
-        assert {name: row[name].split()[0] for name in values} == values
+    for preset, row in zip(PRESETS, rows_of(page), strict=True):
+        for name in ("scale", "warmup", "threshold", "mask_mode"):
+            value = values_for(preset)[name]
+            assert row[name] == value if isinstance(value, str) else float(row[name]) == value, (preset, name)
 
 
-def test_the_nodes_description_says_the_same():
-    said = schema().description.partition("Good starting points: ")[2].split(";")
-    for preset, part in zip(ROWS, said, strict=True):
-        named = dict(re.findall(r"(scale|warmup|threshold|mask_mode) ([a-z]+|\d+(?:\.\d+)?)", part))
-        assert named == {name: str(value) for name, value in METHOD[preset].items()}
+def test_the_node_names_them():
+    assert schema().description.endswith(f"good values to start from: {', '.join(PRESETS)}.")
 
 
 def test_every_preset_has_a_name_in_every_language():
     assert set(WORDS) == {folder.name for folder in (CHECKOUT / "locales").iterdir()}
+    assert {name: WORDS["en"][name] for name in PRESETS} == {name: name for name in PRESETS}
     for language, words in WORDS.items():
-        assert set(words) == {"label", "tooltip", "choose", *PRESETS}
+        assert set(words) == {"label", "tooltip", "own", *PRESETS}
         assert len(set(words.values())) == len(words)
         if language == "zh":
             assert all(re.search("[\u4e00-\u9fff]", word) for word in words.values())
