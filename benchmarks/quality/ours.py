@@ -43,7 +43,7 @@ def ours(edit: Edit, setting: Setting, full: bool = False) -> Result:
 
 
 def ours_place_found(edit: Edit, setting: Setting, full: bool = False) -> Result:
-    """The thing that changes is only named: its place and size are found, and the rest is kept. An added thing is where its words look."""
+    """The thing that changes is only named: its place and size are found, and the rest is kept. An added thing has the published mask."""
     setting = replace(ANY_KIND, skip=setting.skip)
     with _watched() as seen:
         samples = _edit_node(edit, setting, _concepts(edit, setting, "attention", find=True), keep_background=True)
@@ -88,11 +88,13 @@ def _edit_node(edit: Edit, setting: Setting, concepts: tuple, **settings: Any) -
 def _concepts(edit: Edit, setting: Setting, mode: str, true_mask: bool = False, find: bool = False) -> tuple:
     concepts: tuple = ()
     for request in edit_requests(edit, setting):
-        where, words = {}, request.words
+        where, words, threshold, mask_mode = {}, request.words, request.threshold, mode
         if true_mask:
             where = {"mask": torch.from_numpy(request.change.region).float()[None]}
         elif find and request.change.before is not None:
-            where, words = {"where": request.change.before.phrase}, naming(request.change.before)
+            where, words, threshold = {"where": request.change.before.phrase}, naming(request.change.before), 0.0
+        elif find:
+            threshold, mask_mode = 0.9, "intersect"
         elif setting.look and request.change.before is not None:
             where, words = {"attention": _seen(edit, request.change.before, setting)}, naming(request.change.before)
         elif setting.look:
@@ -103,8 +105,8 @@ def _concepts(edit: Edit, setting: Setting, mode: str, true_mask: bool = False, 
             text=request.text,
             direction="add" if request.add else "remove",
             scale=request.scale,
-            threshold=0.0 if find else request.threshold,
-            mask_mode=mode,
+            threshold=threshold,
+            mask_mode=mask_mode,
             warmup=setting.warmup,
             cooldown=setting.cooldown,
             words=words if setting.named_words else "",
