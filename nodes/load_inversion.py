@@ -5,9 +5,10 @@ from comfy_api.latest import io
 
 from .comfyui.storage import files, inversion_file
 from .comfyui.types import InversionSocket
-from .errors import LeditsInputError
+from .errors import LeditsInputError, require
 
 IN_OUTPUT = " [output]"  # ComfyUI's own mark for a file of the output folder in a list of input files
+NO_FILES = "no inversion saved yet"  # the page shows an empty list as "undefined"
 
 
 class LoadInversionNode(io.ComfyNode):
@@ -23,7 +24,7 @@ class LoadInversionNode(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=inputs + [name + IN_OUTPUT for name in outputs],
+                    options=inputs + [name + IN_OUTPUT for name in outputs] or [NO_FILES],
                     tooltip="From ComfyUI's input folder, or just saved [output]. Edit warns if another checkpoint made it.",
                 ),
             ],
@@ -32,6 +33,8 @@ class LoadInversionNode(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
+        problem = "has nothing to load: run LEDITS++ Save Inversion, refresh the list (press R) and choose its file"
+        require(file != NO_FILES, "file", problem)
         try:
             return io.NodeOutput(inversion_file.load(*_find(file)))
         except files.InversionFileError as error:

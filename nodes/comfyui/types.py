@@ -134,7 +134,8 @@ class EditRecord:
     @classmethod
     def from_concepts(cls, concepts: tuple[Concept, ...]) -> "EditRecord":
         words = [WordMaps(concept.recorded_prompt.text, concept.recorded_prompt.words) for concept in concepts]
-        return cls(words, [0] * len(words), *([None] * len(words) for _ in range(3)))
+        count = len(words)
+        return cls(words, [0] * count, [None] * count, [None] * count, [None] * count)
 
     def add_mask(self, number: int, mask: Tensor) -> None:
         """Of a concept's step: the n-th mask makes its share P_n = P_(n-1) + (M_n - P_(n-1)) / n."""

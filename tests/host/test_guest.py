@@ -29,7 +29,7 @@ def test_loading_it_does_nothing_else(seen):
 def test_using_it_opens_no_socket_and_starts_no_process(seen):
     """The only files it makes are saved inversions, under ComfyUI's output folder."""
     assert [event for event in seen["use"]["events"] if not event.startswith(("open ", "os."))] == []
-    assert {event.partition(" ")[0] for event in seen["use"]["events"]} == {"os.mkdir", "open", "os.rename", "os.remove"}
+    assert {event.partition(" ")[0] for event in seen["use"]["events"]} == {"os.mkdir", "open", "os.chmod", "os.rename", "os.remove"}
 
 
 def test_it_writes_only_what_was_asked_for(seen, folder):

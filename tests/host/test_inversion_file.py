@@ -138,8 +138,14 @@ def test_the_advanced_nodes_take_a_loaded_inversion(model, inversion, concept):
     assert torch.equal(*results)
 
 
+def test_a_list_without_files_says_what_to_do(folders):
+    (only,) = options()
+    with pytest.raises(ValueError, match=r"^LEDITS\+\+ Load Inversion, input 'file': .*Save Inversion"):
+        load(only)
+
+
 def test_numbers_subfolders_and_the_list(inversion, folders):
-    assert options() == []
+    assert options() == ["no inversion saved yet"]
     for prefix, name in (("a/b", "a/b_00001_"), ("a/b", "a/b_00002_"), ("%width%x", "32x_00001_")):
         assert save(inversion, prefix)["text"] == (f"Saved {name}{SUFFIX}",)
     os.rename(folders[1] / f"32x_00001_{SUFFIX}", folders[0] / f"32x_00001_{SUFFIX}")
@@ -164,7 +170,7 @@ def test_a_subfolder_that_would_not_be_listed_is_refused(inversion, folders, tmp
         for prefix in (f"{name}/photo", f"{name}/deep/photo"):
             with pytest.raises(ValueError, match=rf"Save Inversion, input 'filename_prefix': '{prefix}' leads"):
                 save(inversion, prefix)
-    assert options() == []
+    assert options() == ["no inversion saved yet"]
 
 
 @pytest.mark.parametrize("prefix", ["../photo", "a/../../photo", "/tmp/photo", "", " ", "a\0b", ".photo", "a/.photo", "a/..", "./"])

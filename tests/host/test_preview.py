@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from ledits.guidance import MASK_MODES
+
 preview = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.preview")
 panels = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.panels")
 fonts = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.fonts")
@@ -299,6 +301,21 @@ def test_an_edit_without_maps_is_looked_at_all_the_same(name, model, inversion, 
     edited = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)[1]
     assert_shows_the_image_and_says(photo, edited, {}, "'concept' is 0", why)
     assert_a_black_mask_and_says(edited, {}, "'concept' is 0", why)
+
+
+@pytest.mark.parametrize("texts", [(), ("a red circle",), ("a red circle", "a green circle")], ids=len)
+@pytest.mark.parametrize("mode", MASK_MODES)
+def test_no_viewer_ends_a_run_whatever_is_bypassed(mode, texts, model, inversion, concept, photo):
+    """Whatever mask the concepts make, and however many of a chain of two are left."""
+    concepts = ()
+    for text in texts:
+        concepts = concept(text, mask_mode=mode, warmup=5, concepts=concepts)
+    attention = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)[1]
+    for number in range(2):
+        sheet = run("LEDITS_Heatmap", image=photo, attention=attention, concept=number)[0]
+        mask = run("LEDITS_ExtractMask", attention=attention, concept=number)[0]
+        has_maps = number < len(texts) and mode in ("intersect", "attention")
+        assert (sheet.shape[2] > photo.shape[2]) == bool(mask.any()) == has_maps
 
 
 def assert_shows_the_image_and_says(image, attention, settings, *words):

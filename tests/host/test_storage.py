@@ -342,6 +342,12 @@ def test_a_file_appears_complete(tmp_path, monkeypatch):
     assert names(tmp_path) == [NAME]
 
 
+def test_a_file_may_be_read_by_whoever_may_read_others(tmp_path):
+    save(make(), tmp_path, NAME)
+    (tmp_path / "other").touch()
+    assert (tmp_path / NAME).stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_every_truncation_is_refused(tmp_path, raw):
     for length in [*range(0, 64), *range(64, len(raw), 97), len(raw) - 1]:
         assert_refused(tmp_path, raw[:length], "damaged")

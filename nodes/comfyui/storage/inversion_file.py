@@ -73,7 +73,10 @@ def save(inversion: ImageInversion, folder: Path, name: str) -> None:
     delete_leftovers(folder)
     temporary = folder / f".{name}.{secrets.token_hex(4)}.tmp"
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         safetensors.torch.save_file(tensors, temporary, metadata)
+        temporary.chmod(mode)  # safetensors lets nobody else read it, unlike ComfyUI's other outputs
         with open(temporary, "rb+") as file:
             read(file)
             os.fsync(file.fileno())
