@@ -102,7 +102,7 @@ def _edit_once(order: Order, ledger: Ledger, workers: int, gpus: float, editor: 
     jobs = ray.data.read_text(_write_jobs(order, ledger, workers), num_cpus=0)
     pool = ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
     done = jobs.map(editor, fn_constructor_args=(order,), compute=pool, num_cpus=order.threads, num_gpus=gpus)
-    # Ray would hold back each line until the next is there.
+    # As rows, Ray would hold back each line until the next is there.
     for batch in done.iter_batches(batch_size=None, prefetch_batches=0):
         for text in batch["line"]:
             line = json.loads(text)
