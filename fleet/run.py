@@ -101,11 +101,14 @@ def _edit_once(order: Order, ledger: Ledger, workers: int, gpus: float, editor: 
     context.execution_options.resource_limits = ExecutionResources(object_store_memory=WAITING)
     jobs = ray.data.read_text(_write_jobs(order, ledger, workers), num_cpus=0)
     pool = ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
-    for row in jobs.map(editor, fn_constructor_args=(order,), compute=pool, num_cpus=order.threads, num_gpus=gpus).iter_rows():
-        line = json.loads(row["line"])
-        if "refusal" in line:
-            raise FleetError(line["refusal"])
-        yield line
+    done = jobs.map(editor, fn_constructor_args=(order,), compute=pool, num_cpus=order.threads, num_gpus=gpus)
+    # As rows, Ray would hold back each line until the next is there.
+    for batch in done.iter_batches(batch_size=None, prefetch_batches=0):
+        for text in batch["line"]:
+            line = json.loads(text)
+            if "refusal" in line:
+                raise FleetError(line["refusal"])
+            yield line
 
 
 def _write_jobs(order: Order, ledger: Ledger, workers: int) -> list[str]:

@@ -63,7 +63,7 @@ def fleet(start):
 
     def run(*words):
         process = start(*words)
-        said = process.communicate(timeout=800)[0]
+        said = process.communicate(timeout=1500)[0]
         return process.returncode, said
 
     return run

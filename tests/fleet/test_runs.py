@@ -15,7 +15,7 @@ from PIL import Image
 
 from scripts.paths import CHECKOUT
 from scripts.shipped.drawn import pictures
-from support.fleet_nodes import FAILS, FILLS_THE_DISK, KILLS, KILLS_ONCE, WAITS
+from support.fleet_nodes import FAILS, FILLS_THE_DISK, KILLS, KILLS_ONCE, LOOKS, WAITS
 from support.photo_folders import files_in, lines_of, paint, pixels
 
 pytestmark = pytest.mark.timeout(1800)  # a busy machine may take minutes to start Ray and ComfyUI
@@ -107,7 +107,7 @@ def wait_for(look, patience=800):
 def test_stopped_and_killed_it_goes_on_with_what_is_left(start, fleet, perish, tmp_path):
     photos, out = tmp_path / "photos", tmp_path / "out"
     for number in range(9):
-        paint(photos / f"{number}.png", WAITS, (16, 16 + number))  # ComfyUI does not look at the same photo twice
+        paint(photos / f"{number}.png", LOOKS if number == 1 else WAITS, (16, 16 + number))  # ComfyUI does not look at the same photo twice
 
     def begin(count):
         """The command, as soon as there are this many lines in the report."""
@@ -122,6 +122,7 @@ def test_stopped_and_killed_it_goes_on_with_what_is_left(start, fleet, perish, t
         assert all(pixels(out / name).shape == (16 + int(name[0]), 16, 3) for name in results)
 
     process, started = begin(2)
+    assert not any(line["error"] for line in lines_of(out).values())
     listening = [
         each.laddr.ip for child in [psutil.Process(process.pid), *started] for each in child.net_connections() if each.status == "LISTEN"
     ]

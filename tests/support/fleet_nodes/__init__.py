@@ -9,13 +9,22 @@ from pathlib import Path
 
 MARKS = Path(os.environ.get("LEDITS_TEST_MARKS", "."))
 """A folder in which faults that happen once leave a file."""
-KILLS, KILLS_ONCE, FAILS, FILLS_THE_DISK, WAITS = (255, 0, 0), (255, 0, 1), (0, 255, 0), (0, 0, 255), (255, 255, 0)
+KILLS, KILLS_ONCE, FAILS, FILLS_THE_DISK, WAITS, LOOKS = (255, 0, 0), (255, 0, 1), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 255, 1)
 
 
 def once(name: str) -> bool:
     first = not (MARKS / name).exists()
     (MARKS / name).touch()
     return first
+
+
+def wait_for_report(patience=120):
+    """Until the photo before is in the report."""
+    deadline = time.monotonic() + patience
+    while not (MARKS / "out" / "report.jsonl").stat().st_size:
+        if time.monotonic() > deadline:
+            raise ValueError("the photo before is not in the report")
+        time.sleep(0.1)
 
 
 def full(source, target, *_):
@@ -44,6 +53,8 @@ class Perish:
             shutil.copyfileobj = full
         if colour == WAITS:
             time.sleep(1)
+        if colour == LOOKS:
+            wait_for_report()
         return (1 - image,)
 
 
