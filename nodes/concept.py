@@ -32,7 +32,7 @@ class ConceptNode(io.ComfyNode):
                     "text",
                     multiline=True,
                     dynamic_prompts=True,
-                    tooltip="What to add or remove: 'glasses'. To replace a thing, remove it, and add the new one in a second concept.",
+                    tooltip="What to add or remove: 'glasses'. To replace a thing, name the old one in 'where'. Empty: removes what 'where' names.",
                 ),
                 io.Combo.Input(
                     "direction",
@@ -100,6 +100,8 @@ class ConceptNode(io.ComfyNode):
         where: str = "",
         **settings: Any,
     ) -> io.NodeOutput:
+        if where.strip() and not text.strip():
+            text, direction = where, "remove"
         acting = EditSettings(direction == "add", **settings)
         problem = f"is {acting.cooldown}, but the concept only begins at warmup {acting.warmup}: raise it, or set 0 for no end"
         require(not acting.cooldown or acting.cooldown > acting.warmup, "cooldown", problem)
