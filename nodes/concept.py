@@ -38,7 +38,7 @@ class ConceptNode(io.ComfyNode):
                     "text",
                     multiline=True,
                     dynamic_prompts=True,
-                    tooltip="What to add or remove: 'glasses'. To replace a thing, remove it, and add the new one in a second concept.",
+                    tooltip="What to add or remove: 'glasses'. To replace a thing, name the old one in 'where'. Empty: removes what 'where' names.",
                 ),
                 io.Combo.Input(
                     "direction",
@@ -108,6 +108,8 @@ class ConceptNode(io.ComfyNode):
         where: str = "",
         **settings: Any,
     ) -> io.NodeOutput:
+        if where.strip() and not text.strip():
+            text, direction = where, "remove"
         acting = EditSettings(direction == "add", **settings)
         _check_widgets(text, acting.mask_mode, acting.warmup, acting.cooldown, where)
         prompt = checks.read_prompt(clip, text, WRITE_TEXT, needs_words=False)

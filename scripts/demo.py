@@ -21,28 +21,54 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from safetensors.numpy import load
 
-from scripts.paths import CHECKOUT, OUTPUT
+from scripts.paths import CHECKOUT, CHECKPOINT, OUTPUT
 from scripts.small_model.drawings import PALETTE, TWO_SHAPES
 from scripts.small_model.see import nearest_colour
 
 EDITED_OBJECT, ASKED_COLOUR = 0, "green"
 PICTURE = CHECKOUT / "workflows" / "two_shapes.png"
 WORKFLOW = CHECKOUT / "workflows" / "api" / "edit.json"
+DRAWING = {
+    "CheckpointLoaderSimple": {"ckpt_name": CHECKPOINT.name},
+    "LoadImage": {"image": PICTURE.name},
+    "ImageScaleToTotalPixels": {"megapixels": 256**2 / 1024**2},
+    "LEDITS_Schedule": {"skip": 0.0},
+    "LEDITS_Concept": {"where": "red circle", "text": "a green circle", "scale": 5.0, "warmup": 0},
+}
+"""What stands in the place of a photo's values: the small checkpoint decides a colour in the first steps."""
+
+
+def on_the_drawing(workflow: dict) -> dict:
+    """The workflow for photos, with the shipped picture and the values that its checkpoint likes."""
+    workflow = json.loads(json.dumps(workflow))
+    for node in workflow.values():
+        node["inputs"] |= DRAWING.get(node["class_type"], {})
+    return workflow
+
+
+def find(workflow: dict, kind: str) -> str:
+    """The number of the only node of a kind."""
+    (number,) = (number for number, node in workflow.items() if node["class_type"] == kind)
+    return number
 
 
 def with_measurements(workflow: dict) -> dict:
-    """The workflow, with its network calls counted, and the photo's latent saved beside that of a replay without concepts."""
+    """The workflow, with its network calls counted, a heatmap, and the photo's latent saved beside that of a replay without concepts."""
     workflow = json.loads(json.dumps(workflow))
+    model = [find(workflow, "CheckpointLoaderSimple"), 0]
     for node in workflow.values():
         for name, value in node["inputs"].items():
-            if name == "model" and value == ["1", 0]:
+            if name == "model" and value == model:
                 node["inputs"][name] = ["count", 0]
-    replay = {"model": ["count", 0], "inversion": ["6", 0], "cfg": 0.0}
+    photo, inversion, edit = (find(workflow, kind) for kind in ("VAEEncode", "LEDITS_Invert", "LEDITS_Edit"))
+    heatmap = {"image": workflow[edit]["inputs"]["image"], "attention": [edit, 1], "concept": 0, "opacity": 0.6}
     return workflow | {
-        "count": {"class_type": "LEDITS_TEST_CountNetworkCalls", "inputs": {"model": ["1", 0]}},
-        "replay": {"class_type": "LEDITS_Edit", "inputs": replay},
-        "save_photo": {"class_type": "SaveLatent", "inputs": {"samples": ["3", 0], "filename_prefix": "photo"}},
+        "count": {"class_type": "LEDITS_TEST_CountNetworkCalls", "inputs": {"model": model}},
+        "replay": {"class_type": "LEDITS_Edit", "inputs": {"model": ["count", 0], "inversion": [inversion, 0], "cfg": 0.0}},
+        "save_photo": {"class_type": "SaveLatent", "inputs": {"samples": [photo, 0], "filename_prefix": "photo"}},
         "save_replay": {"class_type": "SaveLatent", "inputs": {"samples": ["replay", 0], "filename_prefix": "replay"}},
+        "heatmap": {"class_type": "LEDITS_Heatmap", "inputs": heatmap},
+        "attention": {"class_type": "PreviewImage", "inputs": {"images": ["heatmap", 0]}},
     }
 
 
@@ -88,7 +114,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ledits-demo-") as folder, ComfyServer(Path(folder)) as server:
         shutil.copy(PICTURE, Path(folder) / "input")
         print(f"ComfyUI is up; running {WORKFLOW.relative_to(CHECKOUT)}", flush=True)
-        workflow = with_measurements(json.loads(WORKFLOW.read_text()))
+        workflow = with_measurements(on_the_drawing(json.loads(WORKFLOW.read_text())))
         running = time.monotonic()
         outputs = server.run(workflow, show(workflow))["outputs"]
         seconds = time.monotonic() - running
@@ -96,8 +122,7 @@ def main() -> None:
         def picture(node: str, place: int = 0) -> Image.Image:
             return Image.open(io.BytesIO(server.file(outputs[node]["images"][place]))).convert("RGB")
 
-        # Of the two masks the first, of what was added: the other's words have nothing left to look at in the end.
-        edited, mask, attention = picture("11"), picture("13"), picture("15")
+        edited, mask, attention = picture(find(workflow, "SaveImage")), picture(find(workflow, "MaskPreview")), picture("attention")
         latents = [load(server.file(outputs[node]["latents"][0]))["latent_tensor"] for node in ("save_photo", "save_replay")]
         calls = server.get("/ledits_test/calls")["calls"]
 

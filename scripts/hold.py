@@ -54,8 +54,8 @@ def main() -> None:
     target = RELEASES / version
     target.mkdir(exist_ok=True)
     (target / "nodes.json").write_text(json.dumps(nodes, indent=1) + "\n")
-    shutil.copy(CHECKOUT / "workflows" / "edit.json", target / "edit.json")
-    shutil.copy(CHECKOUT / "workflows" / "api" / "edit.json", target / "edit.api.json")
+    shutil.copy(CHECKOUT / "workflows" / "try_it.json", target / "edit.json")
+    shutil.copy(CHECKOUT / "workflows" / "api" / "try_it.json", target / "edit.api.json")
     print(f"{target}: {len(nodes)} nodes")
 
 

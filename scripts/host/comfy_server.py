@@ -197,6 +197,7 @@ def lay_out(folder: Path) -> None:
         "custom_nodes/ledits-pp": CHECKOUT,
         "custom_nodes/ledits-small-model": SMALL_MODEL / "comfyui_node",
         "models/checkpoints/ledits-tiny.safetensors": CHECKPOINT,
+        "input/example.png": Path(os.environ["COMFYUI_PATH"]) / "input" / "example.png",
     }
     for place, target in links.items():
         link = folder / place

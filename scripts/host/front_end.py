@@ -48,11 +48,11 @@ SETTINGS = {
 """What a user of this page has chosen: no tour, no minimap, tooltips at once, text at every zoom."""
 
 FRONT_ENDS_OWN = re.compile(
-    r"/user\.css|/api/userdata|/templates/|api\.comfy\.org|graph accessed before initialization|Error loading (fuse|core workflow)"
+    r"/user\.css|/api/userdata|/templates/|api\.comfy\.org|missingModelDownload|graph accessed before initialization|Error loading (fuse|core workflow)"
     # The page of a language is asked for before the one that holds for all.
     r"|/docs/LEDITS_\w+/en\.md"
 )
-"""Errors in the console that the page makes by itself: files that a new user does not have, and the registry that is not asked here."""
+"""Errors in the console that the page makes by itself: files that a new user does not have, and the registry and the models' addresses that are not asked here."""
 
 PATIENCE = 90
 """Seconds to wait for what must come. A page that is drawn without a card, on a busy machine, makes a picture in two seconds."""

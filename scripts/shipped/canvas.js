@@ -4,6 +4,7 @@
 const MARGIN = 40, HEAD = 70, TITLE = 30, GAP = 60
 
 function made(description) {
+  if (description.inside) return enclosed(description)
   const node = LiteGraph.createNode(description.kind)
   if (!node) throw new Error(`There is no node ${description.kind}`)
   // The page remembers the widgets of an earlier graph's node of the same id, and would give them to this one.
@@ -18,9 +19,21 @@ function made(description) {
     widget.value = value
   }
   if (description.files.length) node.properties.models = description.files
+  sized(node, description)
+  return node
+}
+
+/** The node of a subgraph, which was built before all others. */
+function enclosed(description) {
+  const node = app.rootGraph.getNodeById(description.id)
+  if (!node?.subgraph) throw new Error(`${description.kind} is not node ${description.id}, but ${app.rootGraph.nodes.map((node) => node.id)}`)
+  for (const [name, value] of Object.entries(description.widgets)) node.widgets.find((widget) => widget.name === name).value = value
+  sized(node, description)
+}
+
+function sized(node, description) {
   const least = node.computeSize()
   node.setSize([Math.max(least[0], description.size[0]), Math.max(least[1], description.size[1])])
-  return node
 }
 
 function connect(description) {
@@ -59,6 +72,10 @@ function lay(group, left, top) {
 function build(description) {
   app.rootGraph.clear()
   const all = description.groups.flat().flatMap((group) => group.columns.flat())
+  for (const { kind, inside } of all.filter((node) => node.inside)) {
+    build(inside)
+    enclose(kind, inside.inputs, inside.outputs)
+  }
   all.forEach(made)
   all.forEach(connect)
   let left = 0

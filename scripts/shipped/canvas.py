@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,13 +51,19 @@ def stand_in_for_models(folder: Path) -> None:
 def build(page: FrontEnd, workflow: Workflow) -> dict[str, Any]:
     """The workflow as the page saves it."""
     page.js(f"{SCRIPT}; build(arguments[0])", described(workflow))
-    return saved(page)
+    app = {"linearMode": False, "linearData": workflow.app} if workflow.app else {}
+    return lasting(saved(page) | {"extra": app}, workflow.name)
 
 
 def described(workflow: Workflow) -> dict[str, Any]:
     def of(node: Any) -> dict[str, Any]:
         kept = {name: getattr(node, name) for name in ("id", "kind", "title", "mode", "size", "widgets")}
-        return kept | {"links": {name: list(link) for name, link in node.links.items()}, "files": [vars(file) for file in node.files]}
+        inside = described(node.inside.graph) | {"inputs": node.inside.inputs, "outputs": node.inside.outputs} if node.inside else None
+        return kept | {
+            "inside": inside,
+            "links": {name: list(link) for name, link in node.links.items()},
+            "files": [vars(file) for file in node.files],
+        }
 
     return {
         "groups": [
@@ -72,6 +80,15 @@ def saved(page: FrontEnd) -> dict[str, Any]:
     """The open graph as a workflow file."""
     graph = json.loads(page.js("return JSON.stringify(app.rootGraph.serialize())"))
     return {name: value for name, value in graph.items() if name not in OF_THE_PAGE} | {"extra": {}, "config": {}}
+
+
+def lasting(graph: dict[str, Any], name: str) -> dict[str, Any]:
+    """The page gives parts of a subgraph new random ids each time; these are the same each time."""
+    text = json.dumps(graph)
+    found = dict.fromkeys(re.findall(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", text))
+    for place, there in enumerate(found):
+        text = text.replace(there, str(uuid.uuid5(uuid.NAMESPACE_URL, f"{name} {place}")))
+    return json.loads(text)
 
 
 def exported(page: FrontEnd) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import transformers
+from . import photo_edit, transformers
 from .parts import AMBER, BLUE, BYPASSED, GREEN, PURPLE, Group, Link, Node, Workflow, node, note
 from .slots import CONTROL_NET, LORA
 
@@ -105,14 +105,15 @@ def save(number: int, images: Link, name: str, title: str = "Edited photo", size
     return node(number, "SaveImage", title, size=size, images=images, filename_prefix=f"ledits/{name}")
 
 
-def simple() -> Workflow:
+def try_it() -> Workflow:
     settings = {"scale": 4.0, "cooldown": 9}
     return Workflow(
-        "edit",
+        "try_it",
         [
             [
                 loading(
-                    "## Edit a photo\n1. Load a photo and choose your checkpoint.\n2. Write what to add and what to remove.\n3. Run.\n\n"
+                    "## Try it without a checkpoint\nA drawing, and the small checkpoint that draws such: this pack's repository has it "
+                    "(`scripts/small_model/ledits-tiny.safetensors`). For a photo open *edit*.\n\n"
                     "The inversion is computed once. Change a concept and run again: only the edit is repeated.\n\n"
                     "Only want to add something? Select *Remove* and press Ctrl+B."
                 )
@@ -770,7 +771,8 @@ def large_photo() -> Workflow:
 WORKFLOWS = {
     made.name: made
     for made in (
-        simple(),
+        photo_edit.edit(),
+        try_it(),
         several_concepts(),
         advanced(),
         where_words_look(),

@@ -25,6 +25,16 @@ class File:
 
 
 @dataclass(frozen=True)
+class Subgraph:
+    """A graph that is one node outside."""
+
+    graph: Workflow
+    inputs: list[tuple[str, list[tuple[int, str]]]]
+    """Their names, and what each feeds inside; those of widgets are shown as widgets."""
+    outputs: list[tuple[str, int, int]]
+
+
+@dataclass(frozen=True)
 class Node:
     """A node. Inputs are values of widgets, or links."""
 
@@ -37,6 +47,7 @@ class Node:
     """Wanted width and height; it is larger where its widgets need more."""
     files: tuple[File, ...] = ()
     """Those that it loads."""
+    inside: Subgraph | None = None
 
     @property
     def links(self) -> dict[str, Link]:
@@ -62,6 +73,8 @@ class Workflow:
 
     name: str
     groups: list[list[Group]]
+    app: dict[str, list[Any]] | None = None
+    """What App Mode shows: the inputs, each [node, widget], and the outputs."""
 
     def nodes(self) -> Iterator[Node]:
         for place in self.groups:
@@ -95,9 +108,10 @@ def node(
     mode: int = 0,
     size: tuple[int, int] | None = None,
     files: tuple[File, ...] = (),
+    inside: Subgraph | None = None,
     **inputs: Any,
 ) -> Node:
-    return Node(number, kind, inputs, title, mode, size or SHOWN.get(kind, (320, 0)), files)
+    return Node(number, kind, inputs, title, mode, size or SHOWN.get(kind, (320, 0)), files, inside)
 
 
 def note(number: int, text: str, size: tuple[int, int] = (340, 250)) -> Node:

@@ -20,16 +20,21 @@ from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from scripts.demo import DRAWING
 from scripts.paths import CHECKOUT
+from scripts.shipped.blueprint import NAME
 from scripts.shipped.canvas import WORKFLOWS, opened
 from scripts.shipped.graphs import CHECKPOINT, SDXL
 from scripts.shipped.graphs import WORKFLOWS as GRAPHS
+from scripts.shipped.photo_edit import INSTEAD, SIZE, STRENGTH, THERE
 from scripts.shipped.thumbnails import NOT_RUN, thumbnail
 
 IMAGES = CHECKOUT / "docs" / "images"
 PATIENCE, OPENS = 300, 60
 WINDOW, WIDE_WINDOW = (1600, 1000), (2900, 1700)
 WIDEST, BORDER = 1800, 16
+SHOWN_AS = {THERE: "where", INSTEAD: "text", STRENGTH: "scale", SIZE: "megapixels"}
+"""Widgets of the first workflow's subgraph, by what they feed."""
 LOADER, INVERT, REMOVE, ADD, EDIT, SAVED, MASKS, HEAT = 1, 6, 7, 8, 9, 11, 13, 15
 """Nodes of the simple graph."""
 
@@ -57,6 +62,14 @@ const corners = box.map((value, side) => (value + ds.offset[side % 2]) * ds.scal
 return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(corners))))
 """
 """Moves the canvas so that these nodes, or all groups, fill it but for what the page lays over its borders; gives where they then lie."""
+SET_VALUES = """
+for (const node of app.rootGraph.nodes.flatMap(node => [node, ...(node.subgraph?.nodes ?? [])]))
+  for (const [name, value] of Object.entries(arguments[0][node.subgraph ? node.title : node.comfyClass] ?? {}))
+    node.widgets.find(widget => widget.name === name).value = value
+"""
+"""Sets widgets by the node's kind, also inside subgraphs."""
+WRITTEN = DRAWING["LEDITS_Concept"] | DRAWING["ImageScaleToTotalPixels"]
+ON_THE_DRAWING = DRAWING | {NAME: {outer: WRITTEN[inner] for outer, inner in SHOWN_AS.items()}}
 MARGINS, LARGEST = (80, 130, 30, 70), 1.2
 
 
@@ -75,6 +88,8 @@ def workflow(page: FrontEnd, name: str) -> None:
     """A workflow after its run, with the pictures on its nodes; those of large models without one."""
     page.load(on_the_small_checkpoint(json.loads((WORKFLOWS / f"{name}.json").read_text())))
     page.close_dialogs()
+    if name == "edit":
+        page.js(SET_VALUES, ON_THE_DRAWING)
     fill(page)
     pictures = {} if name in NOT_RUN else run(page)
     keep(page, f"run-{name}", fill(page))
@@ -88,7 +103,7 @@ def first_edit(page: FrontEnd) -> None:
         lambda: all(page.js("return arguments[0].naturalWidth", image) for image in page.all("[data-testid^=template-workflow-] img"))
     )
     keep(page, "step-1-templates")
-    open_workflow(page, "edit")
+    open_workflow(page, "try_it")
     fill(page)
     keep(page, "step-2-graph")
     for concept, text in ((REMOVE, "a red circle"), (ADD, "a green circle")):
@@ -107,7 +122,7 @@ def first_edit(page: FrontEnd) -> None:
 
 def help_panel(page: FrontEnd) -> None:
     """The help page of the Concept node, beside it."""
-    open_workflow(page, "edit")
+    open_workflow(page, "try_it")
     panel = page.help(ADD)
     page.wait(lambda: all(page.js("return arguments[0].naturalWidth", image) for image in panel.find_elements(By.TAG_NAME, "img")), OPENS)
     keep(page, "help-concept")

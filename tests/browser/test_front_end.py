@@ -65,7 +65,7 @@ def test_workflow_opens_without_a_complaint(page: FrontEnd, workflow):
 
 
 def test_what_is_missing_would_be_seen(page: FrontEnd):
-    workflow = json.loads((CHECKOUT / "workflows" / "edit.json").read_text())
+    workflow = json.loads((CHECKOUT / "workflows" / "try_it.json").read_text())
     for node in workflow["nodes"]:
         if node["type"] == "CheckpointLoaderSimple":
             node["widgets_values"] = ["nowhere.safetensors"]
@@ -80,7 +80,7 @@ def test_what_is_missing_would_be_seen(page: FrontEnd):
 
 
 def test_the_run_button_gives_the_edited_picture_on_the_canvas(page: FrontEnd):
-    page.browse_templates()["edit"].click()
+    page.browse_templates()["try_it"].click()
     page.wait(lambda: "SaveImage" in page.nodes().values())
     saved = next(number for number, kind in page.nodes().items() if kind == "SaveImage")
     page.console_errors()
@@ -217,7 +217,7 @@ def test_chinese_is_chinese(page: FrontEnd, definitions):
             titles[kind] = page.js("return app.rootGraph.getNodeById(arguments[0]).title", node)
             page.show(node)
             tips[kind] = page.tooltip(page.place(node, 60, -12))
-        page.browse_templates()["edit"].click()
+        page.browse_templates()["try_it"].click()
         page.wait(lambda: "LEDITS_Edit" in page.nodes().values())
         page.show_all()
         page.screenshot("chinese")

@@ -140,7 +140,7 @@ def test_the_list_is_neither_saved_nor_sent(page: FrontEnd, concept, definitions
 
 
 def test_a_file_keeps_the_values_that_it_was_saved_with(page: FrontEnd):
-    workflow = json.loads((CHECKOUT / "workflows" / "edit.json").read_text())
+    workflow = json.loads((CHECKOUT / "workflows" / "try_it.json").read_text())
     saved = {node["id"]: node["widgets_values"] for node in workflow["nodes"] if node["type"] == "LEDITS_Concept"}
     page.load(workflow)
     page.wait(lambda: set(saved) <= set(page.nodes()))

@@ -32,7 +32,7 @@ def panels(picture):
 
 def run(page: FrontEnd, *kinds):
     """Runs the simple workflow; the numbers of its nodes of these kinds."""
-    page.load(json.loads((CHECKOUT / "workflows" / "edit.json").read_text()))
+    page.load(json.loads((CHECKOUT / "workflows" / "try_it.json").read_text()))
     page.wait(lambda: set(kinds) <= set(page.nodes().values()))
     page.console_errors()
     page.one("[data-testid=queue-button]").click()

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.shipped.blueprint import NAME, RECOLOUR, add_from_search, build_blueprint, use
+from scripts.demo import on_the_drawing
+from scripts.shipped.blueprint import NAME, add_from_search, build_blueprint, use
 from scripts.shipped.canvas import SUBGRAPHS, WORKFLOWS, build, exported
 from scripts.shipped.drawn import SCENES, pictures
 from scripts.shipped.graphs import WORKFLOWS as GRAPHS
+from scripts.shipped.photo_edit import INSTEAD, SIZE, STRENGTH, THERE
 from scripts.shipped.slots import SLOTS, switched_on
 from scripts.small_model.drawings import PALETTE
 from scripts.small_model.see import nearest_colour
@@ -122,13 +124,13 @@ def test_the_blueprint_is_found_by_the_search_and_edits_a_photo(page: FrontEnd):
     assert listed == [NAME]
     page.console_errors()
     node = add_from_search(page)
-    saved = use(page, RECOLOUR)
+    written = {THERE: "blue square", INSTEAD: "a yellow square", STRENGTH: 7, SIZE: 0.1}
+    saved = use(page, written)
     prompt = exported(page)
-    kinds = {number: entry["class_type"] for number, entry in prompt.items()}
-    assert kinds[f"{node}:7"] == "LEDITS_Concept"
-    inside = {name: value for number in (5, 6, 7) for name, value in prompt[f"{node}:{number}"]["inputs"].items()}
-    assert {name: inside[name] for name in RECOLOUR} == RECOLOUR
-    result = page.server.run(prompt)["outputs"][str(saved)]["images"][0]
+    assert prompt[f"{node}:7"]["class_type"] == "LEDITS_Concept"
+    concept, scale = prompt[f"{node}:7"]["inputs"], prompt[f"{node}:34"]["inputs"]
+    assert {THERE: concept["where"], INSTEAD: concept["text"], STRENGTH: concept["scale"], SIZE: scale["megapixels"]} == written
+    result = page.server.run(on_the_drawing(prompt))["outputs"][str(saved)]["images"][0]
     edited = nearest_colour(np.asarray(Image.open(io.BytesIO(page.server.file(result))).convert("RGB")))
     circle, square = SCENES["two_shapes"].masks()
     for region, colour in ((circle, "green"), (square, "blue")):

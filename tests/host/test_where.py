@@ -50,6 +50,12 @@ def test_it_finds_the_thing_without_being_told_its_size(model, inversion, circle
     assert overlap(masks[0], scene.items[1]) > 0.6
 
 
+def test_an_empty_text_removes_what_is_there(circle):
+    (removed,), (written,) = circle(text=""), circle(text="a red circle", direction="remove")
+    assert (removed.settings, removed.prompt.text) == (written.settings, "a red circle")
+    assert not removed.settings.add
+
+
 def test_one_call_more_for_all_concepts(watched, circle):
     model, sizes, inversion = watched
     concepts = circle("a yellow square", where="a blue square", words="", warmup=3, concepts=circle())

@@ -46,7 +46,7 @@ def test_unpacked_its_workflows_help_and_translations_are_served(published):
 
 
 def test_unpacked_it_runs_the_simple_workflow(published):
-    workflow = json.loads((published.folder / "custom_nodes" / "ledits-pp" / "workflows" / "api" / "edit.json").read_text())
+    workflow = json.loads((published.folder / "custom_nodes" / "ledits-pp" / "workflows" / "api" / "try_it.json").read_text())
     saved = next(number for number, node in workflow.items() if node["class_type"] == "SaveImage")
     result = published.run(workflow)["outputs"][saved]["images"][0]
     edited = np.asarray(Image.open(io.BytesIO(published.file(result))).convert("RGB"))

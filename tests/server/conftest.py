@@ -12,7 +12,7 @@ from PIL import Image
 from scripts.paths import CHECKOUT
 
 FAULTS = CHECKOUT / "tests" / "support" / "fault_nodes"
-WORKFLOW = json.loads((CHECKOUT / "workflows" / "api" / "edit.json").read_text())
+WORKFLOW = json.loads((CHECKOUT / "workflows" / "api" / "try_it.json").read_text())
 
 
 def prepared(folder, *options):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from scripts.paths import CHECKOUT
 
-WORKFLOW = json.loads((CHECKOUT / "workflows" / "api" / "edit.json").read_text())
+WORKFLOW = json.loads((CHECKOUT / "workflows" / "api" / "try_it.json").read_text())
 SHORT_OF_MEMORY = CHECKOUT / "tests" / "support" / "short_of_memory"
 on_a_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="this option is for a graphics card, and there is none")
 

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmarks.quality.scores import iou, widened
-from scripts.demo import score
+from scripts.demo import find, on_the_drawing, score
 from scripts.paths import CHECKOUT
 from scripts.shipped.drawn import LARGE_ITEMS, SCENES, pictures, stencil
 from scripts.shipped.graphs import CHECKPOINT
@@ -69,6 +69,12 @@ def white(picture):
     return picture[..., 0] > 127
 
 
+def reached(mask, size):
+    """Where a soft mask can have an effect in a photo of this size: its picture shows no grey below 1/255, and it is stretched smoothly."""
+    wide = torch.nn.functional.max_pool2d(torch.from_numpy(mask[None, ..., 0].copy()).float(), 5, 1, 2)[0]
+    return np.asarray(Image.fromarray(wide.byte().numpy()).resize(size, Image.Resampling.NEAREST)) > 0
+
+
 def panels(sheet, size=256):
     """How many panels' places stand side by side and below one another."""
     return sheet.shape[1] // size, sheet.shape[0] // size
@@ -82,7 +88,45 @@ def shortened(workflow):
 
 
 def edit(show, workflow):
+    """With the shipped drawing in the place of a photo: only what is inside the mask is not the original's."""
+    made = show(on_the_drawing(workflow))
+    photo, picture = TWO.image(), made[11][0]
+    figures = score(picture, photo)
+    assert figures["inside_target_share"] > 0.8
+    assert figures["outside_psnr_db"] > 28
+    outside = ~reached(made[14][0], picture.shape[1::-1])
+    assert outside.mean() > 0.5
+    assert np.array_equal(picture[outside], photo[outside])
+    assert np.array_equal(made[13][0], np.concatenate([photo, picture], 1))
+
+
+@pytest.mark.parametrize(("there", "instead"), [("red circle", ""), ("", "a green circle")], ids=["remove", "add"])
+def test_one_of_the_two_texts_may_be_empty(show, there, instead):
+    workflow = on_the_drawing(TWINS["edit"])
+    workflow[find(workflow, "LEDITS_Concept")]["inputs"] |= {"where": there, "text": instead}
+    picture = show(workflow)[11][0]
+    assert of_colour(picture, CIRCLE, "red") < 0.5
+    assert instead == "" or of_colour(picture, CIRCLE, "green") > 0.5
+
+
+@pytest.mark.parametrize("size", [(451, 300), (960, 640)])
+def test_a_photo_of_any_size_comes_back_whole(show, server, size):
+    """Every pixel outside the mask is the original's, also where the VAE would crop."""
+    photo = pictures()["large_drawing.png"].resize(size)
+    photo.save(server.folder / "input" / "sized.png")
+    workflow = on_the_drawing(TWINS["edit"])
+    workflow["2"]["inputs"]["image"] = "sized.png"
     made = show(workflow)
+    picture, original = made[11][0], np.asarray(photo)
+    assert picture.shape == original.shape
+    touched = reached(made[14][0], size)
+    assert 0.01 < touched.mean() < 0.5
+    assert np.array_equal(picture[~touched], original[~touched])
+
+
+def try_it(show, workflow):
+    made = show(workflow)
+    figures = score(made[11][0], TWO.image())
     figures = score(made[11][0], TWO.image())
     assert figures["inside_target_share"] > 0.8
     assert figures["outside_psnr_db"] > 20
@@ -202,7 +246,7 @@ def large_photo(show, workflow):
 
 RESULTS = {
     check.__name__: check
-    for check in (edit, several_concepts, advanced, where_words_look, inpaint_by_words, sweep, sdxl, batch, large_photo)
+    for check in (edit, try_it, several_concepts, advanced, where_words_look, inpaint_by_words, sweep, sdxl, batch, large_photo)
 }
 
 
