@@ -130,14 +130,15 @@ class ConceptNode(io.ComfyNode):
         mask_mode: str | None = None,
         warmup: int | None = None,
         cooldown: int | None = None,
-        where: str | None = None,
+        where: str | None = "",
     ) -> bool | str:
         return widgets_verdict(cls, _check_widgets, text=text, mask_mode=mask_mode, warmup=warmup, cooldown=cooldown, where=where)
 
 
 def _check_widgets(text: str | None, mask_mode: str | None, warmup: int | None, cooldown: int | None, where: str | None) -> None:
     """Refuses what the widgets alone show to be wrong; None is not known yet."""
-    checks.check_text(text, WRITE_TEXT)
+    if where is not None and not where.strip():
+        checks.check_text(text, WRITE_TEXT)
     problem = f"is {cooldown}, but the concept only begins at warmup {warmup}: raise it, or set 0 for no end"
     require(not cooldown or warmup is None or cooldown > warmup, "cooldown", problem)
     problem = f"is {where!r}, which mask_mode {mask_mode!r} does not use: choose 'attention' or 'intersect', or clear this text"
