@@ -40,12 +40,12 @@ def server(faulty):
 
 @pytest.fixture(scope="module")
 def show(server):
-    """Runs a workflow; its pictures, [H, W, 3] uint8, by node."""
+    """Runs a workflow; its pictures, [H, W, 3] uint8, by node, also inside a subgraph."""
 
     def run(workflow):
         found = {}
         for node, outputs in server.run(workflow)["outputs"].items():
-            found[int(node)] = [np.asarray(opened(server, reference)) for reference in outputs.get("images", [])]
+            found[int(node.rpartition(":")[2])] = [np.asarray(opened(server, reference)) for reference in outputs.get("images", [])]
         return found
 
     return run
