@@ -64,10 +64,13 @@ return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() 
 """Moves the canvas so that these nodes, or all groups, fill it but for what the page lays over its borders; gives where they then lie."""
 SET_VALUES = """
 for (const node of app.rootGraph.nodes.flatMap(node => [node, ...(node.subgraph?.nodes ?? [])]))
-  for (const [name, value] of Object.entries(arguments[0][node.subgraph ? node.title : node.comfyClass] ?? {}))
-    node.widgets.find(widget => widget.name === name).value = value
+  for (const [name, value] of Object.entries(arguments[0][node.subgraph ? node.title : node.comfyClass] ?? {})) {
+    const widget = node.widgets.find(widget => widget.name === name)
+    widget.value = value
+    widget.callback?.(value)
+  }
 """
-"""Sets widgets by the node's kind, also inside subgraphs."""
+"""Sets widgets by the node's kind, also inside subgraphs, as a person does: Load Image shows its new image."""
 WRITTEN = DRAWING["LEDITS_Concept"] | DRAWING["ImageScaleToTotalPixels"]
 ON_THE_DRAWING = DRAWING | {NAME: {outer: WRITTEN[inner] for outer, inner in SHOWN_AS.items()}}
 MARGINS, LARGEST = (80, 130, 30, 70), 1.2

@@ -90,13 +90,13 @@ def make_recorder(name: str, x: Tensor, blocks: tuple[int, ...]) -> Any:
     return part("nodes.comfyui.attention.recorder").Recorder(adapter, lambda key: True)
 
 
-def predict(name: str, prompts: dict[str, Conditioning], x: Tensor, recorder: Any = None, override: Any = None) -> dict[str, Tensor]:
+def predict(name: str, prompts: dict[str, Conditioning], x: Tensor, *recorders: Any, override: Any = None) -> dict[str, Tensor]:
     """The network's predictions, by prompt. An override stands for another node's."""
 
     def ask(guider: Any, sigma: Tensor, options: dict) -> list[Tensor]:
         if override is not None:
             options = options | {"transformer_options": options["transformer_options"] | {OVERRIDE: override}}
-        options = part("nodes.comfyui.attention.recorder").tracked_options(options, lambda: guider.conds, {}, recorder)
+        options = part("nodes.comfyui.attention.recorder").tracked_options(options, lambda: guider.conds, {}, *recorders)
         return comfy.samplers.calc_cond_batch(guider.inner_model, list(guider.conds.values()), x, sigma.expand(len(x)), options)
 
     return dict(zip(prompts, ask_in_sampling(model_of(name), prompts, x, ask), strict=True))
@@ -115,7 +115,7 @@ def watch(monkeypatch):
         if name in WITHOUT_OPTIONS:
             module = sys.modules[WITHOUT_OPTIONS[name]]
             monkeypatch.setattr(module, "optimized_attention", functools.partial(spy, module.optimized_attention))
-        predict(name, {"prompt": prompt}, x, recorder, None if name in WITHOUT_OPTIONS else spy)
+        predict(name, {"prompt": prompt}, x, recorder, override=None if name in WITHOUT_OPTIONS else spy)
         monkeypatch.undo()
         most = max(call.key.shape[2] for call in spy.calls)
         lengths = (image_tokens(family, x), family.columns(tokens)) if family.starts is apart else (None, most)
@@ -224,7 +224,7 @@ def test_what_another_node_puts_in_place_of_attention_is_called_through(name):
     count = len(calls)
     assert count
     recorder = make_recorder(name, x, ())
-    assert torch.equal(predict(name, prompts, x, recorder, louder)["prompt"], wanted)
+    assert torch.equal(predict(name, prompts, x, recorder, override=louder)["prompt"], wanted)
     assert len(calls) == 2 * count
     assert recorder.sums
     assert not torch.equal(predict(name, prompts, x)["prompt"], wanted)
@@ -239,7 +239,7 @@ def test_as_many_words_as_image_tokens(name):
     x = family.latent(*family.size)
     tokens = image_tokens(family, x)
     spy, recorder = Spy(), make_recorder(name, x, (0, 2))
-    predict(name, {"prompt": family.prompt(1, tokens)}, x, recorder, None if name in WITHOUT_OPTIONS else spy)
+    predict(name, {"prompt": family.prompt(1, tokens)}, x, recorder, override=None if name in WITHOUT_OPTIONS else spy)
     found = maps_of(recorder)["prompt"]
     assert found.sum(-1) == pytest.approx(1.0)
     if name not in WITHOUT_OPTIONS:
