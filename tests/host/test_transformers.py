@@ -72,7 +72,7 @@ def test_a_place_is_found_in_one_call(name, concept, part):
     (acting,) = concept(family, warmup=2, threshold=0.0)
     thing = part("nodes.comfyui.types").Where(acting.prompt, family.prompt(5))
     concepts = (replace(acting, where=thing), replace(acting, where=thing, settings=replace(acting.settings, add=False)))
-    edited, attention, mask = run("LEDITS_Edit", model=watched, inversion=inversion, concepts=concepts, keep_background=True, margin=0)
+    edited, attention, mask, _ = run("LEDITS_Edit", model=watched, inversion=inversion, concepts=concepts, keep_background=True, margin=0)
     assert calls == [6, 4, 6]
     assert [(prompt.steps, tuple(prompt.mean().shape)) for prompt in attention.prompts] == [(1, (2, *family.grid, 3))] * 2
     assert torch.equal(mask[:2], mask[2:])
