@@ -110,12 +110,12 @@ def maps_of(recorder: Any) -> dict[str, Tensor]:
 def watch(monkeypatch):
     """Predicts for one prompt, and gives the attention between image and text, block by block."""
 
-    def run(name: str, prompt: Conditioning, x: Tensor, tokens: int, recorder: Any = None) -> list[Attention]:
+    def run(name: str, prompt: Conditioning, x: Tensor, tokens: int, *recorders: Any) -> list[Attention]:
         family, spy = TRANSFORMERS[name], Spy()
         if name in WITHOUT_OPTIONS:
             module = sys.modules[WITHOUT_OPTIONS[name]]
             monkeypatch.setattr(module, "optimized_attention", functools.partial(spy, module.optimized_attention))
-        predict(name, {"prompt": prompt}, x, recorder, override=None if name in WITHOUT_OPTIONS else spy)
+        predict(name, {"prompt": prompt}, x, *recorders, override=None if name in WITHOUT_OPTIONS else spy)
         monkeypatch.undo()
         most = max(call.key.shape[2] for call in spy.calls)
         lengths = (image_tokens(family, x), family.columns(tokens)) if family.starts is apart else (None, most)
