@@ -385,9 +385,9 @@ def train_diffusion(
 
 def new_denoiser(kind: str, checkpoint: Path) -> Denoiser:
     """One of NETWORKS to train; the transformer reads the text model of the UNet's checkpoint."""
-    from scripts.small_model.comfyui_node import SCENES_UNET
+    from scripts.small_model.comfyui_node import SCENES_TRANSFORMER, SCENES_UNET
 
-    return UNetDenoiser(SCENES_UNET, HIGH_NOISE) if kind == "unet" else TransformerDenoiser(checkpoint)
+    return UNetDenoiser(SCENES_UNET, HIGH_NOISE) if kind == "unet" else TransformerDenoiser(SCENES_TRANSFORMER, checkpoint)
 
 
 def main() -> None:

@@ -98,13 +98,11 @@ class TransformerDenoiser(Denoiser):
 
     shift = 3.0  # of the noise levels towards the noisy end, as ComfyUI samples SD3
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, config: dict[str, Any], checkpoint: Path) -> None:
         import comfy.ops
         from comfy.ldm.modules.diffusionmodules.mmdit import OpenAISignatureMMDITWrapper
 
-        from scripts.small_model.comfyui_node import SCENES_TRANSFORMER
-
-        super().__init__(OpenAISignatureMMDITWrapper(**SCENES_TRANSFORMER, operations=comfy.ops.disable_weight_init))
+        super().__init__(OpenAISignatureMMDITWrapper(**config, operations=comfy.ops.disable_weight_init))
         for name, parameter in self.network.named_parameters():
             if parameter.dim() == 1 and name.endswith(("ln_q.weight", "ln_k.weight")):
                 nn.init.ones_(parameter)

@@ -1,9 +1,9 @@
-"""Trains the small text-to-image model on the CPU and writes one checkpoint.
+"""Trains the small text-to-image models on the CPU: a checkpoint with a UNet, and a transformer with the same text model and autoencoder.
 
-    python scripts/small_model/train.py --work DIR [--processes 2] [--from CHECKPOINT]
+    python scripts/small_model/train.py --work DIR [--processes 2] [--from CHECKPOINT] [--network transformer]
 
-Draws pictures, trains the autoencoder, encodes the pictures, then trains text encoder and UNet together (v-prediction):
-first on close-ups of one object, a quarter of the work a sample, where words and shapes are learnt; then on whole pictures.
+Draws pictures, trains the autoencoder, encodes the pictures, then trains text encoder and UNet together (v-prediction),
+or the transformer alone (flow): first on close-ups of one object, a quarter of the work a sample, where words and shapes are learnt; then on whole pictures.
 The shipped checkpoint was trained on in turns (`--from`), last for 1500 steps on close-ups and 3000 on whole pictures.
 Every stage is seeded and resumes from `--work`; a finished stage is not run again. Each process has one thread and its share
 of every batch, which on a CPU is about twice as fast as one process with as many threads.
@@ -27,10 +27,10 @@ from torch import Tensor, distributed
 from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from scripts.paths import CHECKPOINT
+from scripts.paths import CHECKPOINT, TRANSFORMER_FILE
 from scripts.small_model.autoencoder import Autoencoder, load_stored_state_dict
 from scripts.small_model.drawings import SIZE, Item, Scene, cells, random_scene
-from scripts.small_model.networks import NETWORK, TEXT, VAE, UNetDenoiser, export_checkpoint
+from scripts.small_model.networks import NETWORK, TEXT, VAE, Denoiser, TransformerDenoiser, UNetDenoiser, export_checkpoint
 
 Viewer = Callable[[Tensor, Scene, np.random.Generator], "View"]
 """Takes a latent and its scene, returns what a training step sees of it."""
@@ -181,10 +181,11 @@ def encode(work: Path, model: Autoencoder, pictures: np.ndarray) -> Tensor:
     return load_file(path)["latents"]
 
 
-def new_denoiser() -> UNetDenoiser:
-    from scripts.small_model.comfyui_node import UNET
+def new_denoiser(network: str = "unet", checkpoint: Path = CHECKPOINT) -> Denoiser:
+    """The network to train; the transformer reads the text model of the UNet's checkpoint."""
+    from scripts.small_model.comfyui_node import TRANSFORMER, UNET
 
-    return UNetDenoiser(UNET, HIGH_NOISE)
+    return UNetDenoiser(UNET, HIGH_NOISE) if network == "unet" else TransformerDenoiser(TRANSFORMER, checkpoint)
 
 
 @dataclass(frozen=True)
@@ -259,7 +260,7 @@ def attention_loss(layers: list[Tensor], views: list[View], weights: Tensor) -> 
     return torch.stack(losses).mean() if losses else weights.new_zeros(())
 
 
-def train_diffusion(path: Path, model: UNetDenoiser, latents: Tensor, look: Viewer, steps: int) -> Training:
+def train_diffusion(path: Path, model: Denoiser, latents: Tensor, look: Viewer, steps: int) -> Training:
     from comfy.sd1_clip import SDTokenizer
 
     tokenizer = SDTokenizer()
@@ -282,7 +283,9 @@ def train_diffusion(path: Path, model: UNetDenoiser, latents: Tensor, look: View
     return training
 
 
-def train_denoiser(rank: int, processes: int, work: Path, latents: Tensor, close_up_steps: int, steps: int, start: Path | None) -> None:
+def train_denoiser(
+    rank: int, processes: int, work: Path, latents: Tensor, network: str, close_up_steps: int, steps: int, start: Path | None
+) -> None:
     """One process of the training; what it reaches lies in `work` afterwards."""
     import comfy.cli_args
 
@@ -291,13 +294,13 @@ def train_denoiser(rank: int, processes: int, work: Path, latents: Tensor, close
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{work / 'meeting-point'}", rank=rank, world_size=processes)
     torch.manual_seed(SEED + 1)
-    model = new_denoiser()
-    if start:
+    model = new_denoiser(network, start or CHECKPOINT)
+    if start and network == "unet":
         model.load_state_dict(trained(start)[1])
     if close_up_steps:
-        close_ups = train_diffusion(work / "close-ups.pt", model, latents, close_up, close_up_steps)
+        close_ups = train_diffusion(work / f"{network}-close-ups.pt", model, latents, close_up, close_up_steps)
         model.load_state_dict(close_ups.mean)
-    train_diffusion(work / "diffusion.pt", model, latents, whole_picture, steps)
+    train_diffusion(work / f"{network}.pt", model, latents, whole_picture, steps)
     distributed.destroy_process_group()
 
 
@@ -318,9 +321,14 @@ def main() -> None:
     parser.add_argument("--close-up-steps", type=int, default=CLOSE_UP_STEPS)
     parser.add_argument("--steps", type=int, default=DIFFUSION_STEPS, help="steps on whole pictures")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--from", dest="start", type=Path, help="train on from this checkpoint instead of from scratch")
-    parser.add_argument("--output", type=Path, default=CHECKPOINT)
+    parser.add_argument("--network", choices=("unet", "transformer"), default="unet")
+    parser.add_argument(
+        "--from", dest="start", type=Path, help="train on from this checkpoint; the transformer takes text and latents of it"
+    )
+    parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
+    is_unet = arguments.network == "unet"
+    start, output = arguments.start or (None if is_unet else CHECKPOINT), arguments.output or (CHECKPOINT if is_unet else TRANSFORMER_FILE)
     work = arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(arguments.processes)
@@ -329,18 +337,18 @@ def main() -> None:
     comfy.cli_args.args.cpu = True
 
     pictures = draw(work, arguments.pictures, arguments.processes)
-    autoencoder = trained(arguments.start)[0] if arguments.start else train_autoencoder(work, pictures)
+    autoencoder = trained(start)[0] if start else train_autoencoder(work, pictures)
     latents = encode(work, autoencoder, pictures)
     print(f"latents: mean {latents.mean():.3f}, standard deviation {latents.std():.3f}", flush=True)
     (work / "meeting-point").unlink(missing_ok=True)
     torch.multiprocessing.spawn(
         train_denoiser,
-        (arguments.processes, work, latents, arguments.close_up_steps, arguments.steps, arguments.start),
+        (arguments.processes, work, latents, arguments.network, arguments.close_up_steps, arguments.steps, start),
         nprocs=arguments.processes,
     )
-    mean = torch.load(work / "diffusion.pt", weights_only=True)["mean"]
-    export_checkpoint(arguments.output, mean, autoencoder, {"trained_by": "scripts/small_model/train.py"})
-    print(f"wrote {arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB", flush=True)
+    mean = torch.load(work / f"{arguments.network}.pt", weights_only=True)["mean"]
+    export_checkpoint(output, mean, autoencoder if is_unet else None, {"trained_by": "scripts/small_model/train.py"})
+    print(f"wrote {output}: {output.stat().st_size / 1e6:.1f} MB", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Test-side custom nodes: teach `CheckpointLoaderSimple` the configurations of both small checkpoints, and count network calls."""
+"""Test-side custom nodes: teach `CheckpointLoaderSimple` the configurations of the small networks, and count network calls."""
 
 import sys
 from functools import partial
@@ -33,10 +33,10 @@ UNET = {
     "num_head_channels": -1,
 }
 SCENES_UNET = UNET | {"in_channels": SCENES_LATENT_CHANNELS, "out_channels": SCENES_LATENT_CHANNELS}
-SCENES_TRANSFORMER = {
+TRANSFORMER = {
     "input_size": None,
-    "in_channels": SCENES_LATENT_CHANNELS,
-    "out_channels": SCENES_LATENT_CHANNELS,
+    "in_channels": LATENT_CHANNELS,
+    "out_channels": LATENT_CHANNELS,
     "patch_size": 2,
     "depth": 4,  # of 64 channels each
     "num_blocks": 4,
@@ -45,6 +45,7 @@ SCENES_TRANSFORMER = {
     "pos_embed_scaling_factor": None,
     "x_block_self_attn_layers": [],
 }
+SCENES_TRANSFORMER = TRANSFORMER | {"in_channels": SCENES_LATENT_CHANNELS, "out_channels": SCENES_LATENT_CHANNELS}
 
 TEXT_MODEL = {
     # Word and position alone: with layers above them the padding learns to carry the whole prompt, and words then attend to nothing.
@@ -120,14 +121,21 @@ class ScenesModel(SmallModel):
         return False  # ComfyUI takes every UNet of more than 4 channels for one
 
 
+class SmallTransformer(comfy.supported_models.SD3):
+    """SD3's transformer, trained on the small model's latents and with its text model."""
+
+    unet_config = comfy.supported_models.SD3.unet_config | {"in_channels": LATENT_CHANNELS}
+    latent_format = SmallLatent
+
+
 class ScenesTransformer(comfy.supported_models.SD3):
-    """SD3's transformer, trained on the same latents and with the same text model."""
+    """The same on the latents of the scenes."""
 
     unet_config = comfy.supported_models.SD3.unet_config | {"in_channels": SCENES_LATENT_CHANNELS}
     latent_format = ScenesLatent
 
 
-for kind in (ScenesTransformer, ScenesModel, SmallModel):  # in this order: the second would match the first's checkpoint, too
+for kind in (SmallTransformer, ScenesTransformer, ScenesModel, SmallModel):  # ScenesModel would match ScenesTransformer's file, too
     if not any(model.__name__ == kind.__name__ for model in comfy.supported_models.models):
         comfy.supported_models.models.append(kind)
 
