@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -197,12 +198,13 @@ def lay_out(folder: Path) -> None:
         "custom_nodes/ledits-pp": CHECKOUT,
         "custom_nodes/ledits-small-model": SMALL_MODEL / "comfyui_node",
         "models/checkpoints/ledits-tiny.safetensors": CHECKPOINT,
-        "input/example.png": Path(os.environ["COMFYUI_PATH"]) / "input" / "example.png",
     }
     for place, target in links.items():
         link = folder / place
         if not link.exists():
             link.symlink_to(target, target_is_directory=target.is_dir())
+    # Load Image refuses what lies outside of the folder, links too.
+    shutil.copy(Path(os.environ["COMFYUI_PATH"]) / "input" / "example.png", folder / "input")
 
 
 def python_path_without_checkout() -> str:

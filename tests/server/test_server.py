@@ -66,7 +66,7 @@ def test_progress_and_previews_arrive_and_the_result_is_a_picture(server):
         elif message["type"] == "progress":
             steps.setdefault(message["data"]["node"], []).append((message["data"]["value"], message["data"]["max"]))
 
-    result = server.run(workflow(seed=1), listen)
+    result = server.run(workflow(seed=1, n9__masks="last step"), listen)
     assert steps["6"][-1] == (6, 6)
     assert steps["9"][-1] == (6, 6)
     assert len(previews) >= 6
@@ -104,10 +104,16 @@ def test_a_value_out_of_range_is_refused_by_name(server, changes, node, name):
     assert errors[0]["extra_info"]["input_name"] == name
 
 
+def test_what_the_widgets_tell_is_said_before_the_run(server):
+    with pytest.raises(PromptRefused) as refusal:
+        server.run(workflow(seed=3, n8__text=""))
+    errors = refusal.value.errors["node_errors"]["8"]["errors"]
+    assert any("'text'" in error["details"] and "no words" in error["details"] for error in errors)
+
+
 @pytest.mark.parametrize(
     ("changes", "node", "opening", "named"),
     [
-        ({"n8__text": ""}, "8", "LEDITS++ Concept, input 'text': ", r"no words"),
         ({"n8__words": "dog"}, "8", "LEDITS++ Concept, input 'words': ", r"'dog'.*a, green, circle"),
         ({"n6__cfg": 4.0}, "6", "LEDITS++ Invert, input 'cfg': ", r"\b4\b"),
     ],

@@ -35,7 +35,8 @@ def server(tmp_path_factory):
     for name, picture in pictures().items():
         picture.save(folder / "input" / name)
     small_files.write(folder / "models")
-    (folder / "models" / "checkpoints" / "sd_xl_base_1.0.safetensors").touch()
+    for checkpoint in ("sd_xl_base_1.0", "v1-5-pruned-emaonly-fp16"):
+        (folder / "models" / "checkpoints" / f"{checkpoint}.safetensors").touch()
     (folder / "custom_nodes" / "ledits-small-loaders").symlink_to(LOADERS, target_is_directory=True)
     with ComfyServer(folder, "--force-fp32") as server:
         yield server
