@@ -71,7 +71,7 @@ class EditNode(io.ComfyNode):
         masks: str = ALL_STEPS,
     ) -> io.NodeOutput:
         record = EditRecord.from_concepts(concepts)
-        guider = make_guider(model, inversion, concepts, positive, negative, cfg, record, margin if keep_background else None)
+        guider = make_guider(model, inversion, concepts, positive, negative, cfg, record, keep_background, margin)
         if image is not None:
             checks.check_image(image, model, inversion)
         note = provenance_note(model, inversion)
@@ -84,9 +84,8 @@ class EditNode(io.ComfyNode):
         attention = Attention(tuple(words.to(device) for words in record.words), height * factor, width * factor)
         # A concept that never acted changed nothing: its mask is black.
         black = torch.zeros(batch, 1, height, width)
-        used = [black if mask is None else mask.expand_as(black) for mask in (record.shares if masks == ALL_STEPS else record.masks)] or [
-            black
-        ]
+        shown = record.shares if masks == ALL_STEPS else record.masks
+        used = [black if mask is None else mask.expand_as(black) for mask in shown] or [black]
         mask = resize_nearest(torch.cat([each.to(device)[:, 0] for each in used]), height * factor, width * factor)
         joined = mask.unflatten(0, (-1, batch)).amax(0)
         ui = text_ui(cls, note) if note else None

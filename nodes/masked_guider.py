@@ -16,13 +16,14 @@ def make_guider(
     negative,
     cfg: float,
     record: EditRecord | None = None,
-    margin: int | None = None,
+    keep_background: bool = False,
+    margin: int = 1,
 ) -> MaskedGuider:
-    """The guider of an edit, its inputs checked; `margin` is None where the background is free."""
+    """The guider of an edit, its inputs checked; the margin counts where the background is kept."""
     base = inversion.base.override(negative, positive, cfg)
     checks.check_edit(model, inversion, concepts)
     checks.check_base(base, model)
-    return MaskedGuider(model, base, inversion, concepts, record, margin)
+    return MaskedGuider(model, base, inversion, concepts, record, margin if keep_background else None)
 
 
 class MaskedGuiderNode(io.ComfyNode):
@@ -56,7 +57,7 @@ class MaskedGuiderNode(io.ComfyNode):
         keep_background: bool = False,
         margin: int = 1,
     ) -> io.NodeOutput:
-        guider = make_guider(model, inversion, concepts, positive, negative, cfg, margin=margin if keep_background else None)
+        guider = make_guider(model, inversion, concepts, positive, negative, cfg, None, keep_background, margin)
         guider.owner = "LEDITS++ Masked Guider"
         note = provenance_note(model, inversion)
         return io.NodeOutput(guider, ui=text_ui(cls, note) if note else None)
