@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import photo_edit, transformers
-from .parts import AMBER, BLUE, BYPASSED, GREEN, PURPLE, Group, Link, Node, Workflow, node, note
+from .parts import AMBER, BLUE, BYPASSED, GREEN, PURPLE, Group, Link, Node, Workflow, as_large_as_the_original, node, note
 from .slots import CONTROL_NET, LORA
 
 CHECKPOINT, SDXL = "ledits-tiny.safetensors", "sd_xl_base_1.0.safetensors"
@@ -735,16 +735,7 @@ def large_photo() -> Workflow:
                     [
                         [
                             node(42, "GetImageSize", "The original's size", size=(320, 150), image=PHOTO),
-                            node(
-                                43,
-                                "ImageScale",
-                                "As large as the original",
-                                image=(10, 0),
-                                upscale_method="lanczos",
-                                width=(42, 0),
-                                height=(42, 1),
-                                crop="disabled",
-                            ),
+                            as_large_as_the_original(),
                             node(44, "GrowMask", "A little larger than the mask", mask=(9, 2), expand=16, tapered_corners=True),
                             node(
                                 45,

@@ -117,3 +117,9 @@ def node(
 def note(number: int, text: str, size: tuple[int, int] = (340, 250)) -> Node:
     """A note node; its text is Markdown."""
     return Node(number, "MarkdownNote", {"": text}, size=size)
+
+
+def as_large_as_the_original() -> Node:
+    """Scales the decoded edit (node 10) to the size that node 42 reads off the original."""
+    to_size = {"upscale_method": "lanczos", "width": (42, 0), "height": (42, 1), "crop": "disabled"}
+    return node(43, "ImageScale", "As large as the original", image=(10, 0), **to_size)

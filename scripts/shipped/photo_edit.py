@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ledits.presets import PRESETS
 
-from .parts import AMBER, BLUE, GREEN, File, Group, Link, Node, Subgraph, Workflow, node, note
+from .parts import AMBER, BLUE, GREEN, File, Group, Link, Node, Subgraph, Workflow, as_large_as_the_original, node, note
 
 STEPS, SKIP = 20, 0.15
 MEGAPIXELS = 0.25
@@ -57,16 +57,7 @@ INSIDE = Workflow(
                 [
                     [
                         node(42, "GetImageSize", "The original's size", size=(320, 150)),
-                        node(
-                            43,
-                            "ImageScale",
-                            "As large as the original",
-                            image=(10, 0),
-                            upscale_method="lanczos",
-                            width=(42, 0),
-                            height=(42, 1),
-                            crop="disabled",
-                        ),
+                        as_large_as_the_original(),
                         node(
                             45, "ImageCompositeMasked", "Only inside the mask", source=(43, 0), mask=(48, 0), x=0, y=0, resize_source=False
                         ),

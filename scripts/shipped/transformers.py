@@ -42,6 +42,24 @@ class Parts:
         return node(number, "LEDITS_Concept", title, clip=self.clip, text=text, **(usual | inputs))
 
 
+def separate_files(repository: str, network: str, encoder: tuple[str, str], vae: str, shift: float) -> Parts:
+    """Loaders for a repository in ComfyUI's layout, the text encoder given as its type and file, and the shift of the noise levels."""
+    kind, text = encoder
+
+    def found(directory: str, name: str) -> tuple[str, str]:
+        return repository, f"split_files/{directory}/{name}"
+
+    return Parts(
+        [
+            loader(1, "UNETLoader", ["unet_name"], "diffusion_models", found("diffusion_models", network), weight_dtype="default"),
+            loader(51, "CLIPLoader", ["clip_name"], "text_encoders", found("text_encoders", text), type=kind, device="default"),
+            loader(52, "VAELoader", ["vae_name"], "vae", found("vae", vae)),
+            node(55, "ModelSamplingAuraFlow", model=(1, 0), shift=shift),
+        ],
+        model=(55, 0),
+    )
+
+
 def edit_graph(
     name: str,
     about: str,
@@ -140,30 +158,12 @@ def flux() -> Workflow:
 
 
 def qwen_image() -> Workflow:
-    repository = "Comfy-Org/Qwen-Image_ComfyUI"
-    parts = Parts(
-        [
-            loader(
-                1,
-                "UNETLoader",
-                ["unet_name"],
-                "diffusion_models",
-                (repository, "split_files/diffusion_models/qwen_image_fp8_e4m3fn.safetensors"),
-                weight_dtype="default",
-            ),
-            loader(
-                51,
-                "CLIPLoader",
-                ["clip_name"],
-                "text_encoders",
-                (repository, "split_files/text_encoders/qwen_2.5_vl_7b_fp8_scaled.safetensors"),
-                type="qwen_image",
-                device="default",
-            ),
-            loader(52, "VAELoader", ["vae_name"], "vae", (repository, "split_files/vae/qwen_image_vae.safetensors")),
-            node(55, "ModelSamplingAuraFlow", model=(1, 0), shift=3.1),
-        ],
-        model=(55, 0),
+    parts = separate_files(
+        "Comfy-Org/Qwen-Image_ComfyUI",
+        "qwen_image_fp8_e4m3fn.safetensors",
+        ("qwen_image", "qwen_2.5_vl_7b_fp8_scaled.safetensors"),
+        "qwen_image_vae.safetensors",
+        shift=3.1,
     )
     return edit_graph(
         "qwen_image",
@@ -216,30 +216,12 @@ WITH_TRUE_GUIDANCE = (
 
 
 def z_image_turbo() -> Workflow:
-    repository = "Comfy-Org/z_image_turbo"
-    parts = Parts(
-        [
-            loader(
-                1,
-                "UNETLoader",
-                ["unet_name"],
-                "diffusion_models",
-                (repository, "split_files/diffusion_models/z_image_turbo_bf16.safetensors"),
-                weight_dtype="default",
-            ),
-            loader(
-                51,
-                "CLIPLoader",
-                ["clip_name"],
-                "text_encoders",
-                (repository, "split_files/text_encoders/qwen_3_4b.safetensors"),
-                type="lumina2",
-                device="default",
-            ),
-            loader(52, "VAELoader", ["vae_name"], "vae", (repository, "split_files/vae/ae.safetensors")),
-            node(55, "ModelSamplingAuraFlow", model=(1, 0), shift=3.0),
-        ],
-        model=(55, 0),
+    parts = separate_files(
+        "Comfy-Org/z_image_turbo",
+        "z_image_turbo_bf16.safetensors",
+        ("lumina2", "qwen_3_4b.safetensors"),
+        "ae.safetensors",
+        shift=3.0,
     )
     look = node(
         20,
