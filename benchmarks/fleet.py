@@ -28,10 +28,11 @@ from fleet.host import Host, find_comfyui
 from fleet.ledger import Ledger
 from fleet.photos import Photo, find_photos, open_photo
 from fleet.workflow import Workflow
+from scripts.demo import on_the_drawing
 from scripts.paths import CHECKOUT, RESULTS
 from scripts.shipped.drawn import SCENES
 
-WORKFLOW = CHECKOUT / "workflows" / "api" / "fleet.json"
+WORKFLOW = "fleet.json"
 ROWS = 100_000
 MARKS = (1, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, ROWS)
 """Rows after which memory is looked at."""
@@ -62,7 +63,7 @@ def draw_photos(folder: Path, count: int) -> None:
 
 def plain_loop(photos: Path, base: Path, out: Path) -> None:
     """One ComfyUI, one photo after the other, and a line for each."""
-    workflow = Workflow.from_file(WORKFLOW)
+    workflow = Workflow.from_file(base / WORKFLOW)
     host = Host(find_comfyui(), out / "own", 1, ("--cpu", "--base-directory", str(base)))
     with open(out / "report.jsonl", "w") as report:
         for photo in find_photos(photos, out):
@@ -127,6 +128,8 @@ def measure_photos(count: int) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory(prefix="ledits-bench-") as name:
         folder = Path(name)
         lay_out(folder / "base")
+        shipped = json.loads((CHECKOUT / "workflows" / "api" / WORKFLOW).read_text())
+        (folder / "base" / WORKFLOW).write_text(json.dumps(on_the_drawing(shipped)))
         draw_photos(folder / "photos", count)
         for label, workers in (("plain loop", 0), ("1 worker", 1), ("2 workers", 2)):
             out = folder / label
@@ -134,7 +137,7 @@ def measure_photos(count: int) -> dict[str, dict[str, float]]:
             ours = [
                 "-m",
                 "fleet",
-                WORKFLOW,
+                folder / "base" / WORKFLOW,
                 folder / "photos",
                 out,
                 "--workers",

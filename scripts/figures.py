@@ -170,6 +170,13 @@ def fleet_rows(results: Results) -> str:
     return table([f"of {results.fleet['rows']['photos']:,} empty rows done", "memory of the command"], rows)
 
 
+def fleet_speed(results: Results) -> str:
+    rows = [
+        [label, f"{one['photos_an_hour']:.0f}", f"{one['cpu_seconds_a_photo']:.1f}"] for label, one in results.fleet["speed"].items()
+    ]
+    return table(["", "photos an hour", "CPU seconds a photo"], rows)
+
+
 def summary(results: Results) -> str:
     ours, theirs = (results.quality["methods"][name] for name in ("ours", "diffusers_as_shipped"))
     base = "empty prompt"
@@ -200,6 +207,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "speed-ratios": speed_ratios,
     "memory": memory,
     "fleet-rows": fleet_rows,
+    "fleet-speed": fleet_speed,
     "fleet-row-ms": lambda results: f"{results.fleet['rows']['ms_a_row']:.0f} ms",
     "capture-share": lambda results: f"{results.speed['edit_1']['capture_share']:.2%}",
     "import-ms": lambda results: f"{1000 * results.speed['import_s']:.0f} ms",

@@ -92,9 +92,9 @@ def looking(*probes: Node, model: Link = MODEL) -> Group:
     return Group("3  Where is it? One look at the photo", [[store(model), probes[0]], *([probe] for probe in probes[1:])], GREEN)
 
 
-def edit(concepts: Link, photo: Link = PHOTO) -> Node:
+def edit(concepts: Link, photo: Link = PHOTO, model: Link = ATTENTIVE) -> Node:
     """The node draws each mask over the photo as it was inverted."""
-    return node(9, "LEDITS_Edit", model=ATTENTIVE, inversion=INVERSION, concepts=concepts, image=photo, cfg=0.0)
+    return node(9, "LEDITS_Edit", model=model, inversion=INVERSION, concepts=concepts, image=photo, cfg=0.0)
 
 
 def decode(samples: Link = (9, 0)) -> Node:
@@ -709,18 +709,17 @@ def large_photo() -> Workflow:
                 )
             ],
             [
-                inverting(40, 0.0, pixels=(34, 0)),
+                inverting(20, 0.0, pixels=(34, 0)),
                 Group(
-                    "3  Where is it, and what to change",
+                    "3  What to change, and where",
                     [
-                        [store(), probe(20, "Look for the thing", "a red circle")],
-                        [concept(8, "What to change", "a green circle", threshold=0.9, attention=(20, 0), words="red circle")],
+                        [concept(8, "What to change", "a green circle", scale=5.0, threshold=0.0, cooldown=0, where="red circle")],
                         [
                             note(
                                 91,
                                 "## What to turn\n- *megapixels*: 0.1 suits the small drawing checkpoint; **0.3 for SD 1.5, 0.6 for SD 2.x at 768, "
-                                "1 for SDXL**. Sides become multiples of 64.\n- **A hard edge around the change**: lower *threshold*, or raise *expand* of Grow Mask.\n\n"
-                                "One concept here: with several, put their masks together before the last step.\n\n" + FOR_PHOTOS,
+                                "1 for SDXL**. Sides become multiples of 64.\n- **A hard edge around the change**: raise *expand* of Grow Mask.\n\n"
+                                "One concept here: with several, take Edit's *joined_mask*.\n\n" + FOR_PHOTOS,
                                 (340, 320),
                             )
                         ],
@@ -728,7 +727,7 @@ def large_photo() -> Workflow:
                     GREEN,
                 ),
             ],
-            [Group("4  Edit", [[edit((8, 0), (34, 0)), decode()]], AMBER)],
+            [Group("4  Edit", [[edit((8, 0), (34, 0), MODEL), decode()]], AMBER)],
             [
                 Group(
                     "5  Back into the original",

@@ -43,7 +43,7 @@ INSIDE = Workflow(
                 BLUE,
             )
         ],
-        [Group("2  What to change, and where", [[node(7, "LEDITS_Concept", **(PRESETS["replace"] | WARMUP))]], GREEN)],
+        [Group("2  What to change, and where", [[node(7, "LEDITS_Concept", "What to change", **(PRESETS["replace"] | WARMUP))]], GREEN)],
         [
             Group(
                 "3  Edit",

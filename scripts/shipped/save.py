@@ -24,21 +24,20 @@ def main() -> None:
         for name, workflow in GRAPHS.items():
             for path, value in ((WORKFLOWS / f"{name}.json", build(page, workflow)), (WORKFLOWS / "api" / f"{name}.json", exported(page))):
                 write(path, value)
-            if name == "large_photo":
+            if name == "edit":
                 write(WORKFLOWS / "api" / "fleet.json", without_viewers(exported(page)))
         write(SUBGRAPHS / f"{NAME}.json", build_blueprint(page))
 
 
 def without_viewers(prompt: dict[str, Any]) -> dict[str, Any]:
-    """For many photos of any shape, which nobody looks at as they are made."""
-    for key, node in list(prompt.items()):
-        if node["class_type"] == "MaskPreview":
-            del prompt[key]
-        elif node["class_type"] == "LEDITS_Edit":
-            del node["inputs"]["image"]
-        elif node["class_type"] == "LEDITS_AttentionStore":
-            node["inputs"]["resolution"] = 0
-    return prompt
+    """What the saved picture depends on, for many photos, which nobody looks at as they are made."""
+    needed = [key for key, node in prompt.items() if node["class_type"] == "SaveImage"]
+    for key in needed:
+        inputs = prompt[key]["inputs"]
+        if prompt[key]["class_type"] == "LEDITS_Edit":
+            inputs.pop("image", None)
+        needed += [link[0] for link in inputs.values() if isinstance(link, list) and link[0] not in needed]
+    return {key: prompt[key] for key in prompt if key in needed}
 
 
 def write(path: Path, value: Any) -> None:

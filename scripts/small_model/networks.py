@@ -100,9 +100,11 @@ class TransformerDenoiser(Denoiser):
 
     def __init__(self, config: dict[str, Any], checkpoint: Path) -> None:
         import comfy.ops
-        from comfy.ldm.modules.diffusionmodules.mmdit import OpenAISignatureMMDITWrapper
+        from comfy.ldm.modules.diffusionmodules.mmdit import OpenAISignatureMMDITWrapper, get_2d_sincos_pos_embed
 
         super().__init__(OpenAISignatureMMDITWrapper(**config, operations=comfy.ops.disable_weight_init))
+        positions = get_2d_sincos_pos_embed(self.network.hidden_size, config["pos_embed_max_size"])
+        self.network.pos_embed.copy_(torch.from_numpy(positions))
         for name, parameter in self.network.named_parameters():
             if parameter.dim() == 1 and name.endswith(("ln_q.weight", "ln_k.weight")):
                 nn.init.ones_(parameter)

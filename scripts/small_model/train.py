@@ -38,6 +38,8 @@ Viewer = Callable[[Tensor, Scene, np.random.Generator], "View"]
 PICTURES = 5000
 AUTOENCODER_STEPS, AUTOENCODER_BATCH, CROP = 900, 8, 96
 CLOSE_UP_STEPS, CLOSE_UP = 3000, 16
+CLOSE_UP_TOKENS = 16
+"""Of a caption, which has nine at most: in a transformer each one costs as much as a patch. The padding is learnt on whole pictures."""
 DIFFUSION_STEPS = 4000
 BATCH = 32
 HIGH_NOISE = 2.2
@@ -260,7 +262,7 @@ def attention_loss(layers: list[Tensor], views: list[View], weights: Tensor) -> 
     return torch.stack(losses).mean() if losses else weights.new_zeros(())
 
 
-def train_diffusion(path: Path, model: Denoiser, latents: Tensor, look: Viewer, steps: int) -> Training:
+def train_diffusion(path: Path, model: Denoiser, latents: Tensor, look: Viewer, steps: int, token_count: int | None = None) -> Training:
     from comfy.sd1_clip import SDTokenizer
 
     tokenizer = SDTokenizer()
@@ -274,7 +276,7 @@ def train_diffusion(path: Path, model: Denoiser, latents: Tensor, look: Viewer, 
         rows = [(row, np.random.default_rng(seed)) for row, seed in rng.integers((len(latents), 2**63), size=(BATCH, 2))]
         views = [look(latents[row], scenes[row], own) for row, own in rows[mine]]
         x0 = torch.stack([view.latent for view in views])
-        tokens = torch.tensor([[token for token, _ in tokenizer.tokenize_with_weights(view.caption)[0]] for view in views])
+        tokens = torch.tensor([[token for token, _ in tokenizer.tokenize_with_weights(view.caption)[0]][:token_count] for view in views])
         share = (torch.arange(BATCH) + torch.rand(BATCH, generator=generator)) / BATCH  # evenly spread over the batch
         noise = torch.randn((BATCH, *x0.shape[1:]), generator=generator)[mine]
         x, level, target, alpha = model.add_noise(x0, noise, share[mine])
@@ -298,7 +300,8 @@ def train_denoiser(
     if start and network == "unet":
         model.load_state_dict(trained(start)[1])
     if close_up_steps:
-        close_ups = train_diffusion(work / f"{network}-close-ups.pt", model, latents, close_up, close_up_steps)
+        token_count = CLOSE_UP_TOKENS if network == "transformer" else None
+        close_ups = train_diffusion(work / f"{network}-close-ups.pt", model, latents, close_up, close_up_steps, token_count)
         model.load_state_dict(close_ups.mean)
     train_diffusion(work / f"{network}.pt", model, latents, whole_picture, steps)
     distributed.destroy_process_group()

@@ -10,6 +10,7 @@ from scripts.host.comfy_server import lay_out, python_path_without_checkout
 
 import pytest
 
+from scripts.demo import find, on_the_drawing
 from scripts.paths import CHECKOUT
 
 FAULTS = CHECKOUT / "tests" / "support" / "fleet_nodes"
@@ -67,6 +68,16 @@ def fleet(start):
         return process.returncode, said
 
     return run
+
+
+@pytest.fixture
+def shipped(tmp_path):
+    """The shipped workflow for the drawings, in three steps."""
+    workflow = on_the_drawing(json.loads((CHECKOUT / "workflows" / "api" / "fleet.json").read_text()))
+    workflow[find(workflow, "LEDITS_Schedule")]["inputs"]["steps"] = 3
+    path = tmp_path / "shipped.json"
+    path.write_text(json.dumps(workflow))
+    return path
 
 
 @pytest.fixture

@@ -13,17 +13,14 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from scripts.paths import CHECKOUT
 from scripts.shipped.drawn import pictures
 from support.fleet_nodes import FAILS, FILLS_THE_DISK, KILLS, KILLS_ONCE, LOOKS, WAITS
 from support.photo_folders import files_in, lines_of, paint, pixels
 
 pytestmark = pytest.mark.timeout(1800)  # a busy machine may take minutes to start Ray and ComfyUI
-SHIPPED = CHECKOUT / "workflows" / "api" / "fleet.json"
-QUICK = ("--set", "5.steps=3")
 
 
-def test_two_workers_make_what_one_comfyui_makes(base, fleet, tmp_path):
+def test_two_workers_make_what_one_comfyui_makes(base, fleet, shipped, tmp_path):
     """The shipped workflow, a photo with values of its own, a photo that is turned, and files that are no photos."""
     photos, out = tmp_path / "photos", tmp_path / "out"
     (photos / "鞋子").mkdir(parents=True)
@@ -38,8 +35,8 @@ def test_two_workers_make_what_one_comfyui_makes(base, fleet, tmp_path):
     (photos / "empty.png").touch()
     (photos / "text.png").write_text("no image")
     (photos / "cut.png").write_bytes((photos / "-x.png").read_bytes()[:9000])
-    (tmp_path / "values.csv").write_text("photo,8.text,6.seed\n鞋子/-x.png,a yellow circle,5\n", encoding="utf-8")
-    code, said = fleet(SHIPPED, photos, out, "--workers", 2, *QUICK, "--values", tmp_path / "values.csv")
+    (tmp_path / "values.csv").write_text("photo,What to change.text,seed\n鞋子/-x.png,a yellow circle,5\n", encoding="utf-8")
+    code, said = fleet(shipped, photos, out, "--workers", 2, "--values", tmp_path / "values.csv")
     lines = lines_of(out)
     assert (code, set(lines)) == (
         1,
@@ -48,24 +45,23 @@ def test_two_workers_make_what_one_comfyui_makes(base, fleet, tmp_path):
     assert {name for name, line in lines.items() if line["error"]} == {"empty.png", "text.png", "cut.png"}
     assert all("cannot be read as an image" in line["error"] for line in lines.values() if line["error"])
     assert pixels(out / "turned.png").shape == (192, 128, 3)
-    assert lines["鞋子/-x.png"]["seed"] == {"6.seed": 5, "20.seed": 0}
+    assert lines["鞋子/-x.png"]["seed"] == {"49:6.seed": 5}
     assert len({line["worker"] for line in lines.values()}) == 2
     results = {"two shapes.png", "鞋子/-x.png", "-x.png", "turned.png", "dot.png"}
     assert files_in(out) == {*results, "report.jsonl", "report.html"}
 
-    workflow = json.loads(SHIPPED.read_text())
-    workflow["5"]["inputs"]["steps"] = 3
+    workflow = json.loads(shipped.read_text())
     with ComfyServer(base) as server:
         for name in ("two shapes.png", "鞋子/-x.png"):
             shutil.copy(photos / name, base / "input" / "same.png")
             workflow["2"]["inputs"]["image"] = "same.png"
             if name != "two shapes.png":
-                workflow["8"]["inputs"]["text"], workflow["6"]["inputs"]["seed"] = "a yellow circle", 5
+                workflow["49:7"]["inputs"]["text"], workflow["49:6"]["inputs"]["seed"] = "a yellow circle", 5
             saved = server.run(workflow)["outputs"]["11"]["images"][0]
             (tmp_path / "alone.png").write_bytes(server.file(saved))
             assert (pixels(tmp_path / "alone.png") == pixels(out / name)).all()
 
-    code, said = fleet(SHIPPED, photos, out, "--set", "5.steps=4")
+    code, said = fleet(shipped, photos, out, "--set", "steps=4")
     assert (code, "made with another workflow or other values" in said) == (2, True)
 
 
@@ -162,9 +158,9 @@ def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(fleet, perish,
         (("--gpus", "1"), "1 workers are wanted, each with 1 cards and 1 CPU threads, but Ray has room for 0"),
     ],
 )
-def test_what_cannot_run_is_refused_before_the_first_photo(fleet, tmp_path, words, said):
+def test_what_cannot_run_is_refused_before_the_first_photo(fleet, shipped, tmp_path, words, said):
     for name in "ab":
         paint(tmp_path / "photos" / f"{name}.png")
-    code, told = fleet(SHIPPED, tmp_path / "photos", tmp_path / "out", *words)
+    code, told = fleet(shipped, tmp_path / "photos", tmp_path / "out", *words)
     assert (code, said in told, "Traceback" in told) == (2, True, False), told
     assert lines_of(tmp_path / "out") == {}

@@ -17,8 +17,8 @@ def workflow():
     return Workflow.from_file(SHIPPED)
 
 
-def test_the_shipped_workflow_is_the_large_photo_for_any_photo():
-    twin = json.loads((CHECKOUT / "workflows" / "api" / "large_photo.json").read_text())
+def test_the_shipped_workflow_is_the_edit_of_a_photo():
+    twin = json.loads((CHECKOUT / "workflows" / "api" / "edit.json").read_text())
     assert json.loads(SHIPPED.read_text()) == without_viewers(twin)
 
 
@@ -30,32 +30,32 @@ def test_its_nodes_are_found_and_every_photo_has_the_same_name_inside(workflow):
 
 
 def test_values_are_set_by_id_by_title_and_alone_with_the_type_that_is_there(workflow):
-    changed = workflow.with_values({"8.text": "3", "To the checkpoint's size.megapixels": "0.3", "steps": "7", "16.mid": "True"}).prompt
-    assert changed["8"]["inputs"]["text"] == "3"
-    assert changed["34"]["inputs"]["megapixels"] == 0.3
-    assert changed["5"]["inputs"]["steps"] == 7
-    assert changed["16"]["inputs"]["mid"] is True
-    assert workflow.prompt["5"]["inputs"]["steps"] == 40
+    changed = workflow.with_values({"49:7.text": "3", "To the model's size.megapixels": "0.3", "steps": "7", "keep_background": "True"}).prompt
+    assert changed["49:7"]["inputs"]["text"] == "3"
+    assert changed["49:34"]["inputs"]["megapixels"] == 0.3
+    assert changed["49:5"]["inputs"]["steps"] == 7
+    assert changed["49:9"]["inputs"]["keep_background"] is True
+    assert workflow.prompt["49:5"]["inputs"]["steps"] == 20
 
 
 def test_the_key_follows_values_and_not_titles(workflow):
     renamed = {key: node | {"_meta": {"title": "x"}} for key, node in workflow.prompt.items()}
-    assert Workflow(renamed, "2", "11").key() == workflow.key() != workflow.with_values({"6.seed": "1"}).key()
+    assert Workflow(renamed, "2", "11").key() == workflow.key() != workflow.with_values({"seed": "1"}).key()
 
 
 def test_seeds_are_named(workflow):
-    assert workflow.seeds() == {"6.seed": 0, "20.seed": 0}
+    assert workflow.seeds() == {"49:6.seed": 0}
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
         ({"99.text": "a"}, "no node '99'; it has 1 (Load Checkpoint)"),
-        ({"8.txt": "a"}, "no input 'txt' there"),
-        ({"text": "a"}, "more than one input 'text' there; name it as NODE.text, with one of 4.text, 8.text, 20.text"),
-        ({"8.clip": "a"}, "8.clip is a connection"),
-        ({"5.steps": "many"}, "5.steps is 40 in the workflow, but 'many' is not a number"),
-        ({"16.up": "1"}, "'1' is not true or false"),
+        ({"49:7.txt": "a"}, "no input 'txt' there"),
+        ({"text": "a"}, "more than one input 'text' there; name it as NODE.text, with one of 49:4.text, 49:7.text"),
+        ({"49:7.clip": "a"}, "49:7.clip is a connection"),
+        ({"steps": "many"}, "steps is 20 in the workflow, but 'many' is not a number"),
+        ({"keep_background": "1"}, "'1' is not true or false"),
     ],
 )
 def test_a_wrong_value_is_said(workflow, values, said):

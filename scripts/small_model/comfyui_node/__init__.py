@@ -32,9 +32,13 @@ UNET = {
     "num_heads": 4,
     "num_head_channels": -1,
 }
+POSITIONS = 32
+"""Patches along a side that the transformer has places for: pictures of up to 512 pixels."""
 SCENES_UNET = UNET | {"in_channels": SCENES_LATENT_CHANNELS, "out_channels": SCENES_LATENT_CHANNELS}
 TRANSFORMER = {
     "input_size": None,
+    "pos_embed_max_size": POSITIONS,
+    "num_patches": POSITIONS**2,
     "in_channels": LATENT_CHANNELS,
     "out_channels": LATENT_CHANNELS,
     "patch_size": 2,
