@@ -7,6 +7,7 @@ from .capture_attention import CaptureAttentionNode
 from .concept import ConceptNode
 from .edit import EditNode
 from .extract_mask import ExtractMaskNode
+from .fit_photo import FitPhotoNode
 from .heatmap import HeatmapNode
 from .invert import InvertNode
 from .load_inversion import LoadInversionNode
@@ -18,7 +19,7 @@ from .schedule import ScheduleNode
 from .sweep import SweepNode
 from .validation import validated
 
-_EDITING = (ScheduleNode, InvertNode, ConceptNode, EditNode)
+_EDITING = (FitPhotoNode, ScheduleNode, InvertNode, ConceptNode, EditNode)
 _ATTENTION = (AttentionStoreNode, CaptureAttentionNode, ProbeAttentionNode, ExtractMaskNode, HeatmapNode)
 _ADVANCED = (MaskedGuiderNode, ReplaySamplerNode, SaveInversionNode, LoadInversionNode)
 

@@ -31,7 +31,7 @@ WORKFLOW = CHECKOUT / "workflows" / "api" / "edit.json"
 DRAWING = {
     "CheckpointLoaderSimple": {"ckpt_name": CHECKPOINT.name},
     "LoadImage": {"image": PICTURE.name},
-    "ImageScaleToTotalPixels": {"megapixels": 256**2 / 1024**2},
+    "LEDITS_FitPhoto": {"megapixels": 256**2 / 1024**2},
     "LEDITS_Schedule": {"skip": 0.0},
     "LEDITS_Concept": {"where": "red circle", "text": "a green circle", "scale": 5.0, "warmup": 0},
 }

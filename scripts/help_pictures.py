@@ -17,11 +17,13 @@ from typing import Any
 
 from scripts.host.in_comfy import comfy, encode, execute, load_checkpoint, nodes, pictures_on, run, to_image
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from scripts.paths import CHECKOUT
+from scripts.shipped.drawn import pictures
 from scripts.small_model.drawings import TWO_SHAPES
 
 FOLDER = CHECKOUT / "web" / "docs" / "images"
@@ -143,6 +145,19 @@ def schedule() -> Panels:
     return {"photo": photo()[0]} | skips
 
 
+def fit_photo() -> Panels:
+    """The fitted photo in the corner of a ground of the photo's size."""
+    large = to_image(np.asarray(pictures()["large_drawing.png"]))
+    panels = {"960 x 640": large[0]}
+    for megapixels in (0.25, 0.06):
+        fitted = run("LEDITS_FitPhoto", model=checkpoint()[0], image=large, megapixels=megapixels)[0][0]
+        ground = torch.full_like(large[0], 0.1)
+        height, width = (min(one, other) for one, other in zip(fitted.shape[:2], ground.shape[:2], strict=True))
+        ground[:height, :width] = fitted[:height, :width]
+        panels[f"megapixels {megapixels:g}: {fitted.shape[1]} x {fitted.shape[0]}"] = ground
+    return panels
+
+
 def invert() -> Panels:
     walk = inversion().trajectory
     noise = decoded(walk.x_T / float(walk.sigmas[0]))
@@ -254,6 +269,7 @@ def sweep() -> Panels:
 
 
 PICTURES: dict[str, Callable[[], Panels]] = {
+    "LEDITS_FitPhoto": fit_photo,
     "LEDITS_Schedule": schedule,
     "LEDITS_Invert": invert,
     "LEDITS_Concept": concept_picture,

@@ -45,9 +45,9 @@ def loading(text: str, *more: Node, checkpoint: str = CHECKPOINT, photo: str = T
     )
 
 
-def scaled(title: str, megapixels: float) -> Node:
+def fitted(megapixels: float) -> Node:
     """The photo in a checkpoint's size."""
-    return node(34, "ImageScaleToTotalPixels", title, image=PHOTO, upscale_method="lanczos", megapixels=megapixels, resolution_steps=64)
+    return node(34, "LEDITS_FitPhoto", model=MODEL, image=PHOTO, megapixels=megapixels)
 
 
 def inverting(steps: int, skip: float, model: Link = MODEL, clip: Link = CLIP, pixels: Link = PHOTO, negative: Link = (4, 0)) -> Group:
@@ -588,7 +588,7 @@ def sdxl() -> Workflow:
                 loading(
                     "## Edit with SDXL\nSDXL works best around one megapixel. The photo, whatever its size, is scaled to that; its sides become multiples "
                     "of 64 and keep their proportions.\n\nAny SDXL checkpoint or fine-tune will do.",
-                    scaled("To SDXL's size", 1.0),
+                    fitted(0.0),
                     checkpoint=SDXL,
                 )
             ],
@@ -610,7 +610,7 @@ def sdxl() -> Workflow:
                                 91,
                                 "## What to turn\n- **Nothing changes**: *scale* 12, *skip* 0.05.\n- **The layout drifts**: *skip* 0.2, *warmup* 5.\n"
                                 "- **A small thing** (glasses, a mouth): *threshold* 0.95; **a large one**: 0.8.\n- **A style**: *mask_mode* noise, "
-                                "*threshold* 0.5, without *attention*.\n\nShort of memory? Scale the photo to 0.6 megapixels.",
+                                "*threshold* 0.5, without *attention*.\n\nShort of memory? *megapixels* 0.6.",
                                 (340, 250),
                             )
                         ],
@@ -704,7 +704,7 @@ def large_photo() -> Workflow:
                 loading(
                     "## A photo of any size\nThe photo is scaled down to what the checkpoint likes, edited there, scaled back, and laid into the original "
                     "through Edit's own mask: **every pixel outside the mask is the original's**, in full resolution.",
-                    scaled("To the checkpoint's size", 0.1),
+                    fitted(0.1),
                     photo=LARGE,
                 )
             ],
@@ -717,8 +717,7 @@ def large_photo() -> Workflow:
                         [
                             note(
                                 91,
-                                "## What to turn\n- *megapixels*: 0.1 suits the small drawing checkpoint; **0.3 for SD 1.5, 0.6 for SD 2.x at 768, "
-                                "1 for SDXL**. Sides become multiples of 64.\n- **A hard edge around the change**: raise *expand* of Grow Mask.\n\n"
+                                "## What to turn\n- *megapixels*: 0.1 suits the small drawing checkpoint. **For photos 0**: the checkpoint's own size.\n- **A hard edge around the change**: raise *expand* of Grow Mask.\n\n"
                                 "One concept here: with several, take Edit's *joined_mask*.\n\n" + FOR_PHOTOS,
                                 (340, 320),
                             )

@@ -7,7 +7,6 @@ from ledits.presets import PRESETS
 from .parts import AMBER, BLUE, GREEN, File, Group, Link, Node, Subgraph, Workflow, as_large_as_the_original, node, note
 
 STEPS, SKIP = 20, 0.15
-MEGAPIXELS = 0.25
 CHECKPOINT = File(
     "v1-5-pruned-emaonly-fp16.safetensors",
     "https://huggingface.co/Comfy-Org/stable-diffusion-v1-5-archive/resolve/main/v1-5-pruned-emaonly-fp16.safetensors",
@@ -26,14 +25,7 @@ INSIDE = Workflow(
                 "1  The photo in the model's size, and its inversion",
                 [
                     [
-                        node(
-                            34,
-                            "ImageScaleToTotalPixels",
-                            "To the model's size",
-                            upscale_method="lanczos",
-                            megapixels=MEGAPIXELS,
-                            resolution_steps=64,
-                        ),
+                        node(34, "LEDITS_FitPhoto"),
                         node(3, "VAEEncode", pixels=(34, 0)),
                         node(4, "CLIPTextEncode", "Neutral prompt (empty)", text=""),
                         node(5, "LEDITS_Schedule", steps=STEPS, skip=SKIP),
@@ -78,7 +70,7 @@ PHOTO_EDIT = Subgraph(
     INSIDE,
     [
         ("photo", [(34, "image"), (42, "image"), (45, "destination")]),
-        ("model", [(5, "model"), (6, "model"), (9, "model")]),
+        ("model", [(34, "model"), (5, "model"), (6, "model"), (9, "model")]),
         ("clip", [(4, "clip"), (7, "clip")]),
         ("vae", [(3, "vae"), (10, "vae")]),
         (THERE, [(7, "where")]),
@@ -131,7 +123,7 @@ def edit() -> Workflow:
                             note(
                                 90,
                                 "**Replace**: write both. **Remove**: leave *what instead* empty. **Add**: leave *what is there* empty.\n\n"
-                                "*megapixels*: 0.25 for SD 1.5, 1 for SDXL. Nothing changes? *strength* 20. Harsh colours? 5.",
+                                "Nothing changes? *strength* 20. Harsh colours? 5. Short of memory? *megapixels* 0.5; 0 is the model's own size.",
                                 (360, 150),
                             ),
                         ]

@@ -30,7 +30,9 @@ def test_its_nodes_are_found_and_every_photo_has_the_same_name_inside(workflow):
 
 
 def test_values_are_set_by_id_by_title_and_alone_with_the_type_that_is_there(workflow):
-    changed = workflow.with_values({"49:7.text": "3", "To the model's size.megapixels": "0.3", "steps": "7", "keep_background": "True"}).prompt
+    changed = workflow.with_values(
+        {"49:7.text": "3", "LEDITS++ Fit Photo.megapixels": "0.3", "steps": "7", "keep_background": "True"}
+    ).prompt
     assert changed["49:7"]["inputs"]["text"] == "3"
     assert changed["49:34"]["inputs"]["megapixels"] == 0.3
     assert changed["49:5"]["inputs"]["steps"] == 7

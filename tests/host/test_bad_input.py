@@ -96,6 +96,7 @@ def sample_with_store(w, cfg=4.0, model=None):
 
 
 GOOD = {
+    "LEDITS_FitPhoto": lambda w: {"model": w.model, "image": w.photo},
     "LEDITS_Schedule": lambda w: {"model": w.model},
     "LEDITS_Invert": lambda w: {"model": w.model, "latent": w.latent, "sigmas": w.sigmas, "negative": w.encode("")},
     "LEDITS_Concept": lambda w: {"clip": w.clip, "text": "a red circle"},

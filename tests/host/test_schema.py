@@ -5,6 +5,7 @@ from scripts.host.in_comfy import nodes
 import pytest
 
 CONTRACT = {
+    "LEDITS_FitPhoto": (["model", "image", "megapixels"], ["IMAGE"]),
     "LEDITS_Schedule": (["model", "steps", "skip"], ["SIGMAS"]),
     "LEDITS_Invert": (["model", "latent", "sigmas", "negative", "positive", "cfg", "seed", "solver", "path_shift"], ["LEDITS_INVERSION"]),
     "LEDITS_Concept": (
@@ -36,6 +37,7 @@ CONTRACT = {
     ),
 }
 DEFAULTS = {
+    "LEDITS_FitPhoto": {"megapixels": 0.0},
     "LEDITS_Schedule": {"steps": 50, "skip": 0.15},
     "LEDITS_Invert": {"cfg": 1.0, "seed": 0, "solver": "LEDITS++", "path_shift": 0},
     "LEDITS_Concept": {

@@ -17,7 +17,7 @@ from scripts.paths import CHECKOUT
 
 WORKFLOW, SWEEP = (json.loads((CHECKOUT / "workflows" / "api" / f"{name}.json").read_text()) for name in ("try_it", "sweep"))
 NODE_IDS = [
-    "LEDITS_Schedule", "LEDITS_Invert", "LEDITS_Concept", "LEDITS_AttentionStore", "LEDITS_CaptureAttention", "LEDITS_ProbeAttention",
+    "LEDITS_FitPhoto", "LEDITS_Schedule", "LEDITS_Invert", "LEDITS_Concept", "LEDITS_AttentionStore", "LEDITS_CaptureAttention", "LEDITS_ProbeAttention",
     "LEDITS_ExtractMask", "LEDITS_MaskedGuider", "LEDITS_ReplaySampler", "LEDITS_Edit", "LEDITS_Heatmap",
     "LEDITS_SaveInversion", "LEDITS_LoadInversion", "LEDITS_Sweep",
 ]  # fmt: skip

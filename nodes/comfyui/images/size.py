@@ -1,0 +1,22 @@
+"""The size in which a model draws best."""
+
+import math
+
+from comfy.model_base import ModelType
+from comfy.model_patcher import ModelPatcher
+
+SIDE = 64  # both sides are multiples of it, which every network and VAE can halve as often as it does
+
+
+def preferred_megapixels(model: ModelPatcher) -> float:
+    """The pixels, in units of 1024 x 1024, of the images that the model was trained at: 512 for SD 1 and 2, 768 for SD 2 that predicts v."""
+    config = model.model.model_config.unet_config
+    if "model_channels" not in config or config.get("context_dim", 2048) > 1024:
+        return 1.0
+    return (768 if config["context_dim"] == 1024 and model.model.model_type is ModelType.V_PREDICTION else 512) ** 2 / 1024**2
+
+
+def fitted_size(height: int, width: int, megapixels: float) -> tuple[int, int]:
+    """Height and width with so many pixels, in units of 1024 x 1024, in the nearest proportions whose sides are multiples of SIDE."""
+    scale = 1024 * math.sqrt(megapixels / (height * width))
+    return max(1, round(height * scale / SIDE)) * SIDE, max(1, round(width * scale / SIDE)) * SIDE
