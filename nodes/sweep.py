@@ -27,7 +27,7 @@ class SweepNode(io.ComfyNode):
             node_id="LEDITS_Sweep",
             display_name="LEDITS++ Sweep",
             category="LEDITS++",
-            description="Makes the same edit with several values of one or two settings: all images on one labelled sheet.",
+            description="Makes the same edit with several values of one or two settings: on one labelled sheet, each row begins with the original.",
             search_aliases=["ledits", "grid", "xy plot", "compare settings"],
             inputs=[
                 io.Model.Input("model", tooltip="The checkpoint that inverted the photo, as for LEDITS++ Edit."),
@@ -41,8 +41,8 @@ class SweepNode(io.ComfyNode):
                 io.String.Input("row_values", default="", tooltip="Its values, with commas between them. Unused where rows is none."),
             ],
             outputs=[
-                io.Image.Output(display_name="sheet", tooltip="All images with their values below them."),
-                io.Image.Output(display_name="pictures", is_output_list=True, tooltip="The images one by one, row by row."),
+                io.Image.Output(display_name="sheet", tooltip="All images with their values below them; each row begins with the original."),
+                io.Image.Output(display_name="pictures", is_output_list=True, tooltip="The edited images one by one, row by row."),
             ],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
@@ -63,11 +63,14 @@ class SweepNode(io.ComfyNode):
         note = provenance_note(model, inversion)
         guiders = [MaskedGuider(model, inversion.base, inversion, edited) for edited in edits]
         results = sample_each(guiders, ReplaySampler(inversion), inversion.latent, inversion.trajectory.sigmas, inversion.seed)
-        images = [vae.decode(latent).flatten(0, -4)[..., :3] for latent in results]
+        original, *images = (vae.decode(latent).flatten(0, -4)[..., :3] for latent in (inversion.latent["samples"], *results))
         labels = [", ".join(f"{setting} {value:g}" for setting, value in cell.items()) for cell in cells]
-        sheet = contact_sheet(images, labels, len(table[0]))
+        panels, columns = list(zip(images, labels, strict=True)), len(table[0])
+        for first in reversed(range(0, len(panels), columns)):
+            panels.insert(first, (original, "original"))
+        sheet = contact_sheet(*zip(*panels, strict=True), columns + 1)
         steps = len(edits) * inversion.trajectory.steps
-        return io.NodeOutput(sheet, images, ui=sheet_ui(cls, sheet, columns=len(table[0]), text=note, steps=steps))
+        return io.NodeOutput(sheet, images, ui=sheet_ui(cls, sheet, columns=columns + 1, text=note, steps=steps))
 
     @classmethod
     def validate_inputs(

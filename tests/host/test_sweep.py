@@ -38,8 +38,18 @@ def test_each_picture_is_that_of_an_edit(sweep, alone, concept):
     for picture, cell in zip(pictures, cells, strict=True):
         assert torch.equal(picture, alone(concepts, 1, **cell))
     assert sheet.shape[0] == 1
-    assert sheet.shape[2] == 2 * 256 + 8
+    assert sheet.shape[2] == 3 * 256 + 2 * 8
     assert sheet.shape[1] > 3 * 256
+
+
+def test_each_row_begins_with_the_original(sweep, vae, latent, concept):
+    sheet, pictures = sweep(concept("a green circle"), column_values="2, 5", rows="threshold", row_values="0.7, 0.9")
+    with torch.inference_mode():
+        original = vae.decode(latent["samples"])
+    below = (sheet.shape[1] - 8) // 2 + 8  # where the second row begins
+    for top in (0, below):
+        assert torch.equal(sheet[:, top : top + 256, :256], original)
+    assert torch.equal(sheet[:, below : below + 256, 264:520], pictures[2])
 
 
 @pytest.mark.parametrize(

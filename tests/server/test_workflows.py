@@ -183,10 +183,10 @@ def sweep(show, workflow):
     settings = workflow["9"]["inputs"]
     across, down = len(settings["column_values"].split(",")), len(settings["row_values"].split(","))
     sheet = show(workflow)[11][0]
-    width, height = sheet.shape[1] // across, sheet.shape[0] // down
+    width, height = sheet.shape[1] // (1 + across), sheet.shape[0] // down
     assert width in range(256, 270)
     assert height in range(270, 310)
-    cells = [[sheet[row * height : row * height + 256, column * width :][:, :256] for column in range(across)] for row in range(down)]
+    cells = [[sheet[row * height : row * height + 256, column * width :][:, :256] for column in range(1, 1 + across)] for row in range(down)]
     inside = np.roll(CIRCLE, 6, 1) & np.roll(CIRCLE, -6, 1)
     assert of_colour(cells[0][0], inside, "red") > 0.9
     assert of_colour(cells[1][2], inside, "green") > 0.75
@@ -197,7 +197,7 @@ def sweep(show, workflow):
 def sdxl(show, workflow):
     """On the small checkpoint, in its size."""
     workflow["1"]["inputs"]["ckpt_name"] = CHECKPOINT
-    assert workflow["34"]["inputs"]["megapixels"] == 1
+    assert workflow["34"]["inputs"]["megapixels"] == 0
     workflow["34"]["inputs"]["megapixels"] = 0.06
     made = show(workflow)
     picture = made[11][0]
