@@ -11,6 +11,7 @@ from scripts.host.in_comfy import nodes, run
 from scripts.host.networks import SD15_LEVELS, SD15_SHAPE, family, patcher
 
 import comfy.latent_formats
+import comfy.samplers
 import comfy.supported_models
 import numpy as np
 import pytest
@@ -463,6 +464,14 @@ def test_a_latent_or_sigmas_that_are_not_the_inversions(world, samples, cut, nam
     with pytest.raises(ValueError, match=r"^LEDITS\+\+ Replay Sampler") as caught:
         sample(guider, sampler, sigmas[cut:], samples)
     assert_names(str(caught.value), *named)
+
+
+def test_the_background_is_not_silently_given_up_under_another_sampler(world):
+    guider = run("LEDITS_MaskedGuider", model=world.model, inversion=world.inversion, concepts=world.concepts, keep_background=True)[0]
+    _, sigmas, latent, _ = run("LEDITS_ReplaySampler", inversion=world.inversion)
+    with pytest.raises(ValueError, match=r"^LEDITS\+\+ Masked Guider") as caught:
+        sample(guider, comfy.samplers.sampler_object("euler"), sigmas, latent["samples"])
+    assert_names(str(caught.value), "keep_background", "Replay Sampler")
 
 
 def test_two_inversions_in_one_graph_are_not_mixed_up(world):

@@ -14,7 +14,7 @@ from ....ledits.inversion import add_noise
 from ....ledits.masks import dilate
 from ....ledits.place import place_map
 from ....ledits.prompt import merge_words
-from ...errors import PACK, named
+from ...errors import PACK, named, require
 from ..attention.adapters import make_adapter, make_place_adapters, prepare_recording
 from ..attention.concept_map import concept_word_maps
 from ..attention.recorder import AttentionNotSeenError, Recorder
@@ -87,13 +87,14 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         self._places: dict[int, Tensor] = {}
         self._changed = torch.zeros(1, 1, *latent_image.shape[-2:], device=device)
         self._next_step = 0
+        self.is_limited = self.margin is None
         try:
             return super().inner_sample(noise, latent_image, device, *args, **kwargs)
         finally:
-            del self._record, self._user_masks, self._latest_maps, self._places, self._changed, self._next_step
+            del self._record, self._user_masks, self._latest_maps, self._places, self._changed, self._next_step, self.is_limited
 
     def area_to_change(self) -> Tensor:
-        """K, [B or 1, 1, H, W]: all that masks have covered since the first step, and the margin around it."""
+        """For a sampler that has set `is_limited`: K, [B or 1, 1, H, W]: all that masks have covered since the first step, and the margin around it."""
         assert self.margin is not None
         return dilate(self._changed, self.margin)
 
@@ -103,6 +104,8 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         self._advance_hooks(step, timestep, model_options)
         active = [number for number, concept in enumerate(self.concepts) if concept.settings.is_active(step)]
         with named(self.owner):
+            problem = "needs LEDITS++ Replay Sampler, which alone knows the photo's own path: connect its sampler, or switch this off"
+            require(self.is_limited, "keep_background", problem)
             recorder = self._make_recorder(x, active)
             base, predictions = self._predict(x, timestep, active, recorder, model_options)
             # After the step's own call, so that patches that draw random numbers draw the same there as while inverting.

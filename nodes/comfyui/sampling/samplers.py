@@ -100,6 +100,7 @@ class ReplaySampler(_Sampler):
             require(is_same, "sampler", "has a different inversion than the guider: connect the same one to both")
             first = guider.first_step
             if guider.margin is not None:
+                guider.is_limited = True
                 mask = partial(_limit, guider, mask)
         x = replay(self._cut(job.latent, job.sigmas), job.denoise, first=first, denoise_mask=mask, callback=job.callback)
         if not torch.isfinite(x).all():
