@@ -9,13 +9,13 @@ const WORDS = {
     "label": "preset",
     "tooltip": "Values to start from, by task. To replace or remove, write the thing in the photo in 'where'.",
     "own": "own values",
-    "replace": "replace", "add": "add", "remove": "remove", "restyle": "restyle", "face detail": "face detail"
+    "replace": "replace", "add": "add", "remove": "remove", "restyle": "restyle", "face detail": "face detail", "few steps": "few steps"
   },
   "zh": {
     "label": "预设",
     "tooltip": "按任务给出的起点。要替换或去除时，在“位置”里写照片中的那样东西。",
     "own": "自定义",
-    "replace": "替换", "add": "添加", "remove": "去除", "restyle": "换风格", "face detail": "面部细节"
+    "replace": "替换", "add": "添加", "remove": "去除", "restyle": "换风格", "face detail": "面部细节", "few steps": "少步数"
   }
 };
 
