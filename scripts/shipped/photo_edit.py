@@ -89,6 +89,8 @@ PHOTO_EDIT = Subgraph(
     [("photo", 45, 0), ("mask", 48, 0)],
 )
 LOADER, PHOTO, EDIT, RESULT, BEFORE_AND_AFTER = 1, 2, 49, 11, 13
+PHOTO_HEIGHT = 200
+"""Of the photo in App Mode: a person sees what is in it, and the texts still stand above Run."""
 
 
 def part(output: int) -> Link:
@@ -115,8 +117,14 @@ def edit() -> Workflow:
                     "1  Checkpoint and photo",
                     [
                         [
-                            node(LOADER, "CheckpointLoaderSimple", files=(CHECKPOINT,), ckpt_name=CHECKPOINT.name),
-                            node(PHOTO, "LoadImage", "Photo", image=EXAMPLE),
+                            node(
+                                LOADER,
+                                "CheckpointLoaderSimple",
+                                files=(CHECKPOINT,),
+                                labels={"ckpt_name": "checkpoint"},
+                                ckpt_name=CHECKPOINT.name,
+                            ),
+                            node(PHOTO, "LoadImage", "Photo", labels={"image": "photo"}, image=EXAMPLE),
                         ]
                     ],
                     BLUE,
@@ -166,5 +174,5 @@ def edit() -> Workflow:
                 )
             ],
         ],
-        {"inputs": [[LOADER, "ckpt_name"], [PHOTO, "image"], [EDIT, THERE], [EDIT, INSTEAD]], "outputs": [RESULT]},
+        {"inputs": [[LOADER, "ckpt_name"], [PHOTO, "image", {"height": PHOTO_HEIGHT}], [EDIT, THERE], [EDIT, INSTEAD]], "outputs": [RESULT]},
     )
