@@ -53,6 +53,6 @@ app.registerExtension({
     if (!words.size) return [];
     const chosen = chosenIn(node);
     const options = [...words].map((word) => ({ content: chosen.includes(word) ? `✓ ${word}` : word, callback: () => toggle(node, word) }));
-    return [{ content: TITLE[app.extensionManager.setting.get("Comfy.Locale")] ?? TITLE.en, has_submenu: true, submenu: { options } }];
+    return [null, { content: TITLE[app.extensionManager.setting.get("Comfy.Locale")] ?? TITLE.en, has_submenu: true, submenu: { options } }];
   },
 });
