@@ -88,7 +88,7 @@ PHOTO_EDIT = Subgraph(
     ],
     [("photo", 45, 0), ("mask", 48, 0)],
 )
-LOADER, PHOTO, EDIT, RESULT, BEFORE_AND_AFTER = 1, 2, 49, 11, 13
+LOADER, PHOTO, EDIT, RESULT, MASK, BEFORE_AND_AFTER = 1, 2, 49, 11, 14, 13
 PHOTO_HEIGHT = 200
 """Of the photo in App Mode: a person sees what is in it, and the texts still stand above Run."""
 
@@ -153,7 +153,7 @@ def edit() -> Workflow:
                     [
                         [
                             node(RESULT, "SaveImage", "Edited photo", images=(EDIT, 0), filename_prefix="ledits/edited"),
-                            node(14, "MaskPreview", "Where it changed", size=(420, 300), mask=(EDIT, 1)),
+                            node(MASK, "MaskPreview", "Where it changed", size=(420, 300), mask=(EDIT, 1)),
                         ],
                         [
                             node(
