@@ -174,5 +174,8 @@ def edit() -> Workflow:
                 )
             ],
         ],
-        {"inputs": [[LOADER, "ckpt_name"], [PHOTO, "image", {"height": PHOTO_HEIGHT}], [EDIT, THERE], [EDIT, INSTEAD]], "outputs": [RESULT]},
+        {
+            "inputs": [[LOADER, "ckpt_name"], [PHOTO, "image", {"height": PHOTO_HEIGHT}], [EDIT, THERE], [EDIT, INSTEAD]],
+            "outputs": [RESULT],
+        },
     )

@@ -47,7 +47,9 @@ def test_it_is_offered_after_the_run(page: FrontEnd, newer):
 def test_a_run_that_saves_nothing_new_asks_for_no_list(page: FrontEnd):
     page.load(json.loads((CHECKOUT / "workflows" / "try_it.json").read_text()))
     load = page.js(ADD, "kept/once")
-    page.js("window.refreshes = 0; const f = app.refreshComboInNodes; app.refreshComboInNodes = function () { refreshes++; return f.call(app) }")
+    page.js(
+        "window.refreshes = 0; const f = app.refreshComboInNodes; app.refreshComboInNodes = function () { refreshes++; return f.call(app) }"
+    )
     try:
         for runs in (1, 2):
             page.one("[data-testid=queue-button]").click()

@@ -58,7 +58,11 @@ GRAPHS = {
         [("one", "two", "concepts"), ("two", "edit", "concepts"), ("edit", "last", "attention")],
         ["black", "hair"],
     ),
-    "Chinese": ({"last": ("LEDITS_Concept", {"text": "\u7ea2\u8272\u7684\u5706\uff0c\u65b9\u5757"})}, [], ["\u7ea2\u8272\u7684\u5706", "\u65b9\u5757"]),
+    "Chinese": (
+        {"last": ("LEDITS_Concept", {"text": "\u7ea2\u8272\u7684\u5706\uff0c\u65b9\u5757"})},
+        [],
+        ["\u7ea2\u8272\u7684\u5706", "\u65b9\u5757"],
+    ),
     "no text": ({"last": ("LEDITS_Concept", {})}, [], None),
     "no attention": ({"last": ("LEDITS_ExtractMask", {})}, [], None),
     "no such concept": ({"probe": PROBE, "last": ("LEDITS_ExtractMask", {"concept": 3})}, [("probe", "last", "attention")], None),
