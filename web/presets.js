@@ -2,6 +2,7 @@
 // neither saved nor sent, so that files are the same with it and without. The values come with the node's definition.
 
 import { app } from "../../scripts/app.js";
+import { setFields } from "./fields.js";
 
 // The page has no translations for what a script adds.
 const WORDS = {
@@ -26,17 +27,6 @@ function valuesFor(node, { warmup, ...values }) {
   return { ...values, warmup: Math.round(warmup * steps) };
 }
 
-function fill(node, values) {
-  app.canvas.emitBeforeChange(); // undo takes all fields back in one step
-  for (const [name, value] of Object.entries(values)) {
-    const widget = node.widgets.find((widget) => widget.name === name);
-    widget.value = value;
-    widget.callback?.(value, app.canvas, node);
-  }
-  app.canvas.emitAfterChange();
-  node.setDirtyCanvas(true, true);
-}
-
 app.registerExtension({
   name: "ledits.presets",
   nodeCreated(node) {
@@ -50,7 +40,7 @@ app.registerExtension({
     Object.assign(list, { label: words.label, tooltip: words.tooltip, serialize: false });
 
     function choose(name) {
-      if (named[name]) fill(node, valuesFor(node, named[name]));
+      if (named[name]) setFields(node, valuesFor(node, named[name]));
       show();
     }
 

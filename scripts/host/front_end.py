@@ -18,6 +18,7 @@ from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.actions.mouse_button import MouseButton
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -225,12 +226,12 @@ class FrontEnd:
         )
         return round(left), round(top)
 
-    def point(self, at: tuple[int, int], click: bool = False) -> None:
+    def point(self, at: tuple[int, int], click: bool = False, button: int = MouseButton.LEFT) -> None:
         action = ActionChains(self.driver, duration=20)
         action.w3c_actions.pointer_action.move_to_location(at[0] - 6, at[1])
         action.w3c_actions.pointer_action.move_to_location(*at)
         if click:
-            action.w3c_actions.pointer_action.click()
+            action.w3c_actions.pointer_action.click(button=button)
         action.perform()
 
     def tooltip(self, at: tuple[int, int]) -> str:

@@ -1,5 +1,5 @@
 // Runs in ComfyUI's page: builds a graph from its description and gives back what the page would save.
-// arguments[0]: {groups: [[{title, colour, columns: [[{id, kind, title, mode, size, widgets, links, files}]]}]]}
+// arguments[0]: {groups: [[{title, colour, columns: [[{id, kind, title, mode, size, widgets, labels, links, files}]]}]]}
 
 const MARGIN = 40, HEAD = 70, TITLE = 30, GAP = 60
 
@@ -18,6 +18,7 @@ function made(description) {
     if (!widget) throw new Error(`${description.kind} has no widget ${name}`)
     widget.value = value
   }
+  for (const [name, label] of Object.entries(description.labels)) node.inputs.find((input) => input.widget?.name === name).label = label
   if (description.files.length) node.properties.models = description.files
   sized(node, description)
   return node

@@ -57,7 +57,7 @@ def build(page: FrontEnd, workflow: Workflow) -> dict[str, Any]:
 
 def described(workflow: Workflow) -> dict[str, Any]:
     def of(node: Any) -> dict[str, Any]:
-        kept = {name: getattr(node, name) for name in ("id", "kind", "title", "mode", "size", "widgets")}
+        kept = {name: getattr(node, name) for name in ("id", "kind", "title", "mode", "size", "widgets", "labels")}
         inside = described(node.inside.graph) | {"inputs": node.inside.inputs, "outputs": node.inside.outputs} if node.inside else None
         return kept | {
             "inside": inside,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Link = tuple[int, int]
@@ -48,6 +48,8 @@ class Node:
     files: tuple[File, ...] = ()
     """Those that it loads."""
     inside: Subgraph | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    """What the page calls some of its widgets, instead of their names."""
 
     @property
     def links(self) -> dict[str, Link]:
@@ -74,7 +76,7 @@ class Workflow:
     name: str
     groups: list[list[Group]]
     app: dict[str, list[Any]] | None = None
-    """What App Mode shows: the inputs, each [node, widget], and the outputs."""
+    """What App Mode shows: the inputs, each [node, widget] and perhaps {"height": pixels}, and the outputs."""
 
     def nodes(self) -> Iterator[Node]:
         for place in self.groups:
@@ -109,9 +111,10 @@ def node(
     size: tuple[int, int] | None = None,
     files: tuple[File, ...] = (),
     inside: Subgraph | None = None,
+    labels: dict[str, str] | None = None,
     **inputs: Any,
 ) -> Node:
-    return Node(number, kind, inputs, title, mode, size or SHOWN.get(kind, (320, 0)), files, inside)
+    return Node(number, kind, inputs, title, mode, size or SHOWN.get(kind, (320, 0)), files, inside, labels or {})
 
 
 def note(number: int, text: str, size: tuple[int, int] = (340, 250)) -> Node:

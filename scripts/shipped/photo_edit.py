@@ -80,7 +80,9 @@ PHOTO_EDIT = Subgraph(
     ],
     [("photo", 45, 0), ("mask", 48, 0)],
 )
-LOADER, PHOTO, EDIT, RESULT, BEFORE_AND_AFTER = 1, 2, 49, 11, 13
+LOADER, PHOTO, EDIT, RESULT, MASK, BEFORE_AND_AFTER = 1, 2, 49, 11, 14, 13
+PHOTO_HEIGHT = 200
+"""Of the photo in App Mode: a person sees what is in it, and the texts still stand above Run."""
 
 
 def part(output: int) -> Link:
@@ -107,8 +109,14 @@ def edit() -> Workflow:
                     "1  Checkpoint and photo",
                     [
                         [
-                            node(LOADER, "CheckpointLoaderSimple", files=(CHECKPOINT,), ckpt_name=CHECKPOINT.name),
-                            node(PHOTO, "LoadImage", "Photo", image=EXAMPLE),
+                            node(
+                                LOADER,
+                                "CheckpointLoaderSimple",
+                                files=(CHECKPOINT,),
+                                labels={"ckpt_name": "checkpoint"},
+                                ckpt_name=CHECKPOINT.name,
+                            ),
+                            node(PHOTO, "LoadImage", "Photo", labels={"image": "photo"}, image=EXAMPLE),
                         ]
                     ],
                     BLUE,
@@ -137,7 +145,7 @@ def edit() -> Workflow:
                     [
                         [
                             node(RESULT, "SaveImage", "Edited photo", images=(EDIT, 0), filename_prefix="ledits/edited"),
-                            node(14, "MaskPreview", "Where it changed", size=(420, 300), mask=(EDIT, 1)),
+                            node(MASK, "MaskPreview", "Where it changed", size=(420, 300), mask=(EDIT, 1)),
                         ],
                         [
                             node(
@@ -158,5 +166,8 @@ def edit() -> Workflow:
                 )
             ],
         ],
-        {"inputs": [[LOADER, "ckpt_name"], [PHOTO, "image"], [EDIT, THERE], [EDIT, INSTEAD]], "outputs": [RESULT]},
+        {
+            "inputs": [[LOADER, "ckpt_name"], [PHOTO, "image", {"height": PHOTO_HEIGHT}], [EDIT, THERE], [EDIT, INSTEAD]],
+            "outputs": [RESULT],
+        },
     )

@@ -15,7 +15,9 @@ from PIL import Image
 
 from scripts.paths import CHECKOUT
 
-WORKFLOW, SWEEP = (json.loads((CHECKOUT / "workflows" / "api" / f"{name}.json").read_text()) for name in ("try_it", "sweep"))
+WORKFLOW, SWEEP, WORDS = (
+    json.loads((CHECKOUT / "workflows" / "api" / f"{name}.json").read_text()) for name in ("try_it", "sweep", "where_words_look")
+)
 NODE_IDS = [
     "LEDITS_FitPhoto", "LEDITS_Schedule", "LEDITS_Invert", "LEDITS_Concept", "LEDITS_AttentionStore", "LEDITS_CaptureAttention", "LEDITS_ProbeAttention",
     "LEDITS_ExtractMask", "LEDITS_MaskedGuider", "LEDITS_ReplaySampler", "LEDITS_Edit", "LEDITS_Heatmap",
@@ -91,6 +93,30 @@ def test_the_same_prompt_runs_nothing_again_and_a_changed_concept_does_not_inver
     assert "6" not in changed["executed"]
     assert {"8", "9", "10", "11"} <= set(changed["executed"])
     assert not np.array_equal(picture(server, changed), picture(server, first))
+
+
+def test_another_quantile_needs_no_call_of_the_network(server):
+    """Why a mask can follow its field with the Run button on "On Change"."""
+    graph = copy.deepcopy(WORDS)
+    graph["count"] = {"class_type": "LEDITS_TEST_CountNetworkCalls", "inputs": {"model": ["1", 0]}}
+    graph["16"]["inputs"]["model"] = ["count", 0]
+    mask = next(node for node, parts in graph.items() if parts["class_type"] == "LEDITS_ExtractMask")
+
+    def run(quantile):
+        before = server.get("/ledits_test/calls")["calls"]
+        graph[mask]["inputs"]["quantile"] = quantile
+        result = server.run(graph)
+        white = (picture(server, result, mask)[:, :256] == 255).all(-1).mean()
+        return result["executed"], server.get("/ledits_test/calls")["calls"] - before, white
+
+    first, calls, small = run(0.9)
+    assert {"20", mask} <= set(first)
+    assert calls > 0
+    second, calls, large = run(0.7)
+    assert calls == 0
+    assert mask in second
+    assert not {"3", "20"} & set(second)
+    assert large > small + 0.1
 
 
 @pytest.mark.parametrize(
