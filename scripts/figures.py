@@ -171,7 +171,9 @@ def fleet_rows(results: Results) -> str:
 
 
 def fleet_speed(results: Results) -> str:
-    rows = [[label, f"{one['photos_an_hour']:.0f}", f"{one['cpu_seconds_a_photo']:.1f}"] for label, one in results.fleet["speed"].items()]
+    rows = [
+        [label, f"{one['photos_an_hour']:.0f}", f"{one['cpu_seconds_a_photo']:.1f}"] for label, one in results.fleet["speed"].items()
+    ]
     return table(["", "photos an hour", "CPU seconds a photo"], rows)
 
 

@@ -39,6 +39,8 @@ def main() -> None:
         if not file.exists():
             parser.error(f"{file} is missing: train it first")
     methods = tuple(name for name in METHODS[subject] if name in (arguments.methods or METHODS[subject]))
+    if not methods:
+        parser.error(f"the methods of the {subject} are {', '.join(METHODS[subject])}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     started = time.monotonic()

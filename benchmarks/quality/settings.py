@@ -1,4 +1,4 @@
-"""How each kind of edit is made, the same for every method: found by tune.py, and written down in a file for each subject.
+"""How each kind of edit is made, the same for every method. tune.py finds it and writes it to a file for each subject.
 
 The UNet has a setting for each kind of edit, the transformer one for all of them.
 """

@@ -44,10 +44,10 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "source_cfg": (1.0, 2.0, 3.5),
     "target_cfg": (3.5, 6.0, 9.0, 13.5),
 }
-FLOWEDITS = ("flowedit_skip", "source_cfg", "target_cfg")
+FLOWEDIT_FIELDS = ("flowedit_skip", "source_cfg", "target_cfg")
 FIELDS: dict[Subject, tuple[str, ...]] = {
-    "unet": tuple(field for field in CHOICES if field not in FLOWEDITS),
-    "transformer": ("skip", "scale", "remove_scale", "warmup", "cooldown", *FLOWEDITS),
+    "unet": tuple(field for field in CHOICES if field not in FLOWEDIT_FIELDS),
+    "transformer": ("skip", "scale", "remove_scale", "warmup", "cooldown", *FLOWEDIT_FIELDS),
 }
 """What is varied, in this order."""
 WITHOUT_EFFECT = {"remove": ("scale",), "add": ("remove_scale",)}
@@ -133,7 +133,7 @@ class Tuner:
     def _figures(self, candidates: list[Setting], edits: list[Edit], field: str) -> list[Figures]:
         """Of the method that the field belongs to: FlowEdit has no masks, and so is its own ceiling."""
         ours = METHODS[candidates[0].subject][0]
-        methods = (FLOWEDIT, FLOWEDIT) if field in FLOWEDITS else (ours, TRUE_MASK)
+        methods = (FLOWEDIT, FLOWEDIT) if field in FLOWEDIT_FIELDS else (ours, TRUE_MASK)
         return [Figures.of(*scores) for scores in self._scores(candidates, edits, methods)]
 
     def _scores(self, candidates: list[Setting], edits: list[Edit], methods: tuple[str, ...]) -> list[list[list[Score]]]:
