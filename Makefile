@@ -33,10 +33,10 @@ test-browser: ## ComfyUI's page in a headless Chromium (apt-get install chromium
 train:  ## train the small model: make train ARGS="--work DIR" (hours on a CPU; resumes where it stopped)
 	$(IN_HOST) scripts/small_model/train.py $(ARGS)
 
-measure: ## score the small model and draw its contact sheets under output/
+measure: ## score the small model and draw its contact sheets under output/; ARGS="--network transformer" for the transformer
 	$(IN_HOST) scripts/small_model/measure.py $(ARGS)
 
-quality: ## score masks and edits on drawn pictures beside diffusers'; resumes; make quality QUICK=1 for a few of each kind
+quality: ## score masks and edits on drawn pictures beside diffusers'; resumes; QUICK=1 for a few of each kind; ARGS="--subject transformer"
 	$(IN_HOST) benchmarks/quality/run.py $(if $(QUICK),--quick) $(ARGS)
 
 solvers: ## score each solver's edits in 4 and 8 steps; resumes; writes benchmarks/results/solvers.json and a table

@@ -1,4 +1,4 @@
-"""The small checkpoint in this process, and the pictures on their way through its autoencoder: the same one for every method."""
+"""The small models in this process, and the pictures on their way through their autoencoder: the same one for every method."""
 
 from __future__ import annotations
 
@@ -15,14 +15,21 @@ from torch import Tensor
 from scripts.small_model.drawings import Scene
 
 from .edits import Edit
+from .subjects import FILES, Subject
 
 comfy.utils.PROGRESS_BAR_ENABLED = False
 
 
 @functools.cache
 def loaded() -> tuple[Any, Any, Any]:
-    """MODEL, CLIP and VAE, once a process."""
+    """MODEL, CLIP and VAE of the small checkpoint, once a process."""
     return in_comfy.load_checkpoint()
+
+
+@functools.cache
+def model_of(subject: Subject) -> Any:
+    """The subject's MODEL, once a process."""
+    return loaded()[0] if subject == "unet" else in_comfy.load_network(FILES[subject][-1])
 
 
 @functools.lru_cache(maxsize=256)

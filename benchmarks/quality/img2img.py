@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .checkpoint import encoded, latent_of, loaded
+from .checkpoint import encoded, latent_of, model_of
 from .edits import Edit
 from .result import Result
 from .settings import SEED, Setting
@@ -16,6 +16,6 @@ def img2img(edit: Edit, setting: Setting, full: bool = False) -> Result:
 
     conditioning = encoded(edit.asked.caption), encoded("")
     latent = nodes.common_ksampler(
-        loaded()[0], SEED, setting.steps, CFG, "euler", "normal", *conditioning, latent_of(edit), denoise=setting.strength
+        model_of(setting.subject), SEED, setting.steps, CFG, "euler", "normal", *conditioning, latent_of(edit), denoise=setting.strength
     )[0]
     return Result(latent["samples"])

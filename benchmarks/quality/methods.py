@@ -1,4 +1,4 @@
-"""What is compared: six ways to edit a picture, behind one small interface."""
+"""What is compared: ways to edit a picture, behind one small interface."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import Protocol
 from .edits import Edit
 from .result import Result
 from .settings import Setting
+from .subjects import Subject
 
-OURS, FOUND, TRUE_MASK, SHIPPED, REPAIRED, IMG2IMG = METHODS = (
-    *("ours", "ours_place_found", "ours_true_mask"),
-    *("diffusers_as_shipped", "diffusers_repaired", "img2img"),
-)
+OURS, FOUND, PUBLISHED, TRUE_MASK = "ours", "ours_place_found", "ours_as_published", "ours_true_mask"
+SHIPPED, REPAIRED, FLOWEDIT, IMG2IMG = "diffusers_as_shipped", "diffusers_repaired", "flowedit", "img2img"
+METHODS: dict[Subject, tuple[str, ...]] = {
+    "unet": (OURS, FOUND, TRUE_MASK, SHIPPED, REPAIRED, IMG2IMG),
+    "transformer": (FOUND, PUBLISHED, TRUE_MASK, FLOWEDIT, IMG2IMG),
+}
+"""Of each subject, the pack's own first. diffusers has no LEDITS++ for transformers."""
 
 
 class Method(Protocol):
@@ -28,22 +32,10 @@ def method(name: str) -> Method:
     return _MAKERS[name]()
 
 
-def _ours() -> Method:
+def _ours(name: str) -> Method:
     from . import ours
 
-    return ours.ours
-
-
-def _ours_place_found() -> Method:
-    from . import ours
-
-    return ours.ours_place_found
-
-
-def _ours_true_mask() -> Method:
-    from . import ours
-
-    return ours.ours_true_mask
+    return getattr(ours, name)
 
 
 def _as_shipped() -> Method:
@@ -65,9 +57,7 @@ def _img2img() -> Method:
 
 
 _MAKERS: dict[str, Callable[[], Method]] = {
-    OURS: _ours,
-    FOUND: _ours_place_found,
-    TRUE_MASK: _ours_true_mask,
+    **{name: functools.partial(_ours, name) for name in (OURS, FOUND, PUBLISHED, TRUE_MASK, FLOWEDIT)},
     SHIPPED: _as_shipped,
     REPAIRED: _repaired,
     IMG2IMG: _img2img,

@@ -12,22 +12,24 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 from .edits import KINDS
-from .methods import FOUND, IMG2IMG, OURS, REPAIRED, SHIPPED, TRUE_MASK
+from .methods import FLOWEDIT, FOUND, IMG2IMG, OURS, PUBLISHED, REPAIRED, SHIPPED, TRUE_MASK
 
 NAMES = {
     OURS: "ours",
     FOUND: "ours, place found",
+    PUBLISHED: "ours, as published",
     TRUE_MASK: "ours, true mask",
     REPAIRED: "diffusers, repaired",
     SHIPPED: "diffusers, as shipped",
+    FLOWEDIT: "FlowEdit",
     IMG2IMG: "img2img",
 }
 COLOURS = {
-    **{OURS: "#d1495b", FOUND: "#7b2d8b", TRUE_MASK: "#8d99ae"},
-    **{REPAIRED: "#30638e", SHIPPED: "#00798c", IMG2IMG: "#edae49"},
+    **{OURS: "#d1495b", FOUND: "#7b2d8b", PUBLISHED: "#d1495b", TRUE_MASK: "#8d99ae"},
+    **{REPAIRED: "#30638e", SHIPPED: "#00798c", FLOWEDIT: "#00798c", IMG2IMG: "#edae49"},
 }
-LABELS = {OURS: (9, 7), FOUND: (9, -17), TRUE_MASK: (9, 7), REPAIRED: (9, -17), SHIPPED: (9, 7), IMG2IMG: (9, 7)}
-"""Where a name stands from its dot, in points: ours and the repaired reference may lie close together."""
+BELOW = (FOUND, REPAIRED)
+"""Methods whose name stands below their dot: they may lie close to ours."""
 MARKERS = dict(zip(KINDS, "os^v*", strict=True))
 
 
@@ -41,7 +43,9 @@ def draw(found: dict[str, Any], path: Path) -> None:
                 axes.scatter(one["background_psnr_db_by_kind"][kind], one["success"][kind], 28, colour, marker, alpha=0.45, linewidths=0)
         centre = one["background_psnr_db"], one["success"]["all"]
         axes.scatter(*centre, 150, colour, edgecolors="white", linewidths=1.5, zorder=3)
-        axes.annotate(NAMES[method], centre, LABELS[method], textcoords="offset points", color=colour, weight="bold", zorder=4)
+        axes.annotate(
+            NAMES[method], centre, (9, -17 if method in BELOW else 7), textcoords="offset points", color=colour, weight="bold", zorder=4
+        )
     for kind, marker in MARKERS.items():
         axes.scatter([], [], 28, "grey", marker, label=kind)
     axes.axvline(24, color="grey", linewidth=0.8, linestyle=":")

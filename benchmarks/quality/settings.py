@@ -1,17 +1,20 @@
-"""How each kind of edit is made: one setting a kind, the same for every method, found by tune.py and written down in settings.json."""
+"""How each kind of edit is made, the same for every method. tune.py finds it and writes it to a file for each subject.
+
+The UNet has a setting for each kind of edit, the transformer one for all of them.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from scripts.small_model.drawings import Item
 
 from .edits import KINDS, Change, Edit, Kind
+from .subjects import Subject, file_name
 
-FILE = Path(__file__).with_name("settings.json")
 MASK_MODES = ("attention", "noise", "intersect")
 SEED = 0
 """Of the noise, for every method."""
@@ -35,6 +38,10 @@ class Setting:
             added keeps off the others. 0: no such look, only each step's at each concept's own words, which is all that diffusers has.
         strength: share of the noise that img2img begins with.
         solver, path_shift: how ours inverts.
+        threshold: of every mask; 0 takes it from the area.
+        flowedit_skip, source_cfg, target_cfg: FlowEdit's own schedule, and its guidance by the prompts of the photo and of the wanted one.
+            As published for SD3, which begins at a share of noise of 0.85.
+        subject: what edits.
     """
 
     steps: int = 20
@@ -52,10 +59,30 @@ class Setting:
     strength: float = 0.8
     solver: str = "LEDITS++"
     path_shift: int = 0
+    threshold: float = 0.0
+    flowedit_skip: float = 0.17
+    source_cfg: float = 3.5
+    target_cfg: float = 13.5
+    subject: Subject = "unet"
+
+    @property
+    def of_any_kind(self) -> Setting:
+        """For a place that is found. The UNet's own are tuned for one kind, of which only the skip stays."""
+        return replace(ANY_KIND, skip=self.skip) if self.subject == "unet" else self
 
     @property
     def active_steps(self) -> range:
         return range(self.warmup, min(self.cooldown or self.steps, self.steps))
+
+
+ANY_KIND = Setting(steps=20, scale=12.0, remove_scale=3.0)
+STARTS: dict[Subject, Setting] = {
+    "unet": Setting(),
+    "transformer": Setting(scale=7.0, resolution=16, subject="transformer"),  # whose maps have a cell for each token
+}
+"""Where tuning starts."""
+GROUPS: dict[Subject, dict[str, tuple[Kind, ...]]] = {"unet": {kind: (kind,) for kind in KINDS}, "transformer": {"all": KINDS}}
+"""Kinds of edit that share a setting, by its name in the file."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +91,7 @@ class EditRequest:
 
     Attributes:
         words: those of the text that name the object.
-        threshold: lambda, from the size of the change's true region.
+        threshold: lambda.
     """
 
     change: Change
@@ -79,7 +106,7 @@ def edit_requests(edit: Edit, setting: Setting) -> list[EditRequest]:
     """What is removed and what is added, change by change."""
     found = []
     for change in edit.changes:
-        threshold = min(max(1 - setting.area * float(change.region.mean()), 0.0), 1.0)
+        threshold = setting.threshold or min(max(1 - setting.area * float(change.region.mean()), 0.0), 1.0)
         for item, add, scale in ((change.before, False, setting.remove_scale), (change.after, True, setting.scale)):
             if item is not None and scale:
                 found.append(EditRequest(change, item.phrase, naming(item), add, scale, threshold))
@@ -91,12 +118,19 @@ def naming(item: Item) -> str:
     return f"{item.colour} {item.shape}"
 
 
-def load() -> dict[Kind, Setting]:
-    """The settings that were written down; defaults for a kind that none was found for yet."""
-    stored: dict[str, dict[str, Any]] = json.loads(FILE.read_text()) if FILE.exists() else {}
-    known = {field.name for field in fields(Setting)}
-    return {kind: Setting(**{key: value for key, value in stored.get(kind, {}).items() if key in known}) for kind in KINDS}
+def load(subject: Subject = "unet") -> dict[Kind, Setting]:
+    """The settings that were written down, by kind; where none was found yet, what tuning starts with."""
+    file = settings_file(subject)
+    stored: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
+    known = {field.name for field in fields(Setting)} - {"subject"}
+    found = {name: {key: value for key, value in one.items() if key in known} for name, one in stored.items()}
+    return {kind: replace(STARTS[subject], **found.get(name, {})) for name, kinds in GROUPS[subject].items() for kind in kinds}
 
 
-def save(settings: dict[Kind, Setting]) -> None:
-    FILE.write_text(json.dumps({kind: asdict(setting) for kind, setting in settings.items()}, indent=1) + "\n")
+def save(settings: dict[Kind, Setting], subject: Subject = "unet") -> None:
+    stored = {name: asdict(settings[kinds[0]]) for name, kinds in GROUPS[subject].items()}
+    settings_file(subject).write_text(json.dumps(stored, indent=1) + "\n")
+
+
+def settings_file(subject: Subject) -> Path:
+    return Path(__file__).with_name(f"{file_name('settings', subject)}.json")

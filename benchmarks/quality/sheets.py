@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .methods import METHODS, OURS
+from .methods import METHODS
 from .report import score
 from .work import Job
 
@@ -25,22 +25,23 @@ def draw(jobs: Sequence[Job], methods: Sequence[str], folder: Path) -> list[Path
     paths = []
     for kind in dict.fromkeys(job.edit.kind for job in jobs):
         path = folder / f"{kind}.png"
-        _sheet([job for job in jobs if job.edit.kind == kind][:ROWS], [name for name in METHODS if name in methods]).save(path)
+        _sheet([job for job in jobs if job.edit.kind == kind][:ROWS], methods).save(path)
         paths.append(path)
     return paths
 
 
-def overview(jobs: Sequence[Job], path: Path) -> None:
+def overview(jobs: Sequence[Job], methods: Sequence[str], path: Path) -> None:
     """Some edits of every kind in one PNG of fewer colours, small enough for a page."""
     kinds = dict.fromkeys(job.edit.kind for job in jobs)
     some = [job for kind in kinds for job in [job for job in jobs if job.edit.kind == kind][:ROWS_IN_OVERVIEW]]
-    _sheet(some, METHODS).quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    _sheet(some, methods).quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _sheet(jobs: Sequence[Job], methods: Sequence[str]) -> Image.Image:
     heads = ["photo", "asked", *(name.replace("_", " ").replace("diffusers ", "diffusers\n") for name in methods)]
-    if OURS in methods:
-        heads.insert(3, "its mask")
+    ours = METHODS[jobs[0].setting.subject][0]
+    if ours in methods:
+        heads.insert(heads.index(ours.replace("_", " ")) + 1, "its mask")
     sheet = Image.new("RGB", (len(heads) * (SIDE + GAP) + GAP, HEAD + len(jobs) * (SIDE + 3 * GAP)), PAPER)
     pen = ImageDraw.Draw(sheet)
     for column, head in enumerate(heads):
@@ -49,7 +50,7 @@ def _sheet(jobs: Sequence[Job], methods: Sequence[str]) -> Image.Image:
         cells = [(job.edit.scene.image(), None), (job.edit.asked.image(), None)]
         for name in methods:
             cells.append((job.place(name).picture(), score(job, name).verdict.success))
-            if name == OURS:
+            if name == ours:
                 cells.append((_over(job.edit.scene.image(), job.place(name).mask()), None))
         for column, (picture, success) in enumerate(cells):
             x, y = _at(column, row)

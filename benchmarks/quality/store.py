@@ -1,6 +1,6 @@
 """Results on disk, one by one as they are made, so that a run goes on where it stopped.
 
-A result's folder is named after everything that it depends on: checkpoint, setting and the source of its method. Whatever of these
+A result's folder is named after everything that it depends on: the subject's files, setting and the source of its method. Whatever of these
 changes, the edit is made again; what judges it may change freely.
 """
 
@@ -15,17 +15,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from scripts.paths import CHECKOUT, CHECKPOINT, OUTPUT
+from scripts.paths import CHECKOUT, OUTPUT
 
 from .edits import Edit
-from .methods import FOUND, IMG2IMG, OURS, REPAIRED, SHIPPED, TRUE_MASK
+from .methods import FLOWEDIT, FOUND, IMG2IMG, OURS, PUBLISHED, REPAIRED, SHIPPED, TRUE_MASK
 from .settings import Setting
+from .subjects import FILES
 
 FOLDER = OUTPUT / "quality"
 
 EVERYWHERE = (
     "scripts/small_model/drawings.py",
     "benchmarks/quality/edits.py",
+    "benchmarks/quality/subjects.py",
     "benchmarks/quality/settings.py",
     "benchmarks/quality/checkpoint.py",
 )
@@ -37,19 +39,21 @@ _DIFFUSERS = (
     "benchmarks/quality/references.py",
 )
 _GUIDANCE = ("steps", "skip", "scale", "remove_scale", "warmup", "cooldown")
-_MASKS = ("mask_mode", "area")
+_MASKS = ("mask_mode", "area", "threshold")
 _SOLVER = ("solver", "path_shift")
 USED = {
     OURS: (*_GUIDANCE, *_SOLVER, *_MASKS, "named_words", "resolution", "average_steps", "look"),
-    FOUND: ("skip", *_SOLVER),
+    FOUND: (*_GUIDANCE, *_SOLVER),
+    PUBLISHED: (*_GUIDANCE, *_SOLVER, "resolution", "average_steps"),
     TRUE_MASK: (*_GUIDANCE, *_SOLVER),
+    FLOWEDIT: ("steps", "flowedit_skip", "source_cfg", "target_cfg"),
     SHIPPED: (*_GUIDANCE, *_MASKS),
     REPAIRED: (*_GUIDANCE, *_MASKS),
     IMG2IMG: ("steps", "strength"),
 }
 """What of a setting a method depends on: with the rest another, its results stay."""
 SOURCES = {
-    **dict.fromkeys((OURS, FOUND, TRUE_MASK), _PACK),
+    **dict.fromkeys((OURS, FOUND, PUBLISHED, TRUE_MASK, FLOWEDIT), _PACK),
     **dict.fromkeys((SHIPPED, REPAIRED), _DIFFUSERS),
     IMG2IMG: ("benchmarks/quality/img2img.py",),
 }
@@ -80,7 +84,8 @@ class Place:
     def of(cls, method: str, setting: Setting, edit: Edit, full: bool = True) -> Place:
         """`full` results hold every mask mode and the replay error; the others only what tuning looks at."""
         used = json.dumps({name: getattr(setting, name) for name in USED[method]})
-        key = _digest(checkpoint_key(), used, str(full), source_key(SOURCES[method]), source_key(EVERYWHERE))
+        weights = (file_key(file) for file in FILES[setting.subject])
+        key = _digest(*weights, used, str(full), source_key(SOURCES[method]), source_key(EVERYWHERE))
         return cls(FOLDER / "results" / f"{method}-{key}" / f"{edit.name}-{_digest(repr(edit.scene))[:6]}")
 
     @property
@@ -121,8 +126,8 @@ class Place:
 
 
 @functools.cache
-def checkpoint_key() -> str:
-    return _digest(CHECKPOINT.read_bytes())
+def file_key(file: Path) -> str:
+    return _digest(file.read_bytes())
 
 
 @functools.cache

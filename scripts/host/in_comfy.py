@@ -78,6 +78,11 @@ def load_checkpoint(path: Path = CHECKPOINT, dtype: torch.dtype | None = None) -
     return comfy.sd.load_checkpoint_guess_config(str(path), output_vae=True, output_clip=True, model_options=options)[:3]
 
 
+def load_network(path: Path) -> Any:
+    """A MODEL alone, as UNETLoader gives it."""
+    return comfy.sd.load_diffusion_model(str(path))
+
+
 def encode(clip: Any, text: str) -> Any:
     """A prompt's CONDITIONING, as CLIPTextEncode makes it."""
     return clip.encode_from_tokens_scheduled(clip.tokenize(text))

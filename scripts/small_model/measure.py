@@ -1,8 +1,9 @@
-"""Scores the small model in the real ComfyUI and draws its contact sheets.
+"""Scores the small models in the real ComfyUI and draws their contact sheets.
 
-    python scripts/small_model/measure.py [--count 200] [--output output/small_model]
+    python scripts/small_model/measure.py [--network transformer] [--count 200] [--file FILE] [--close-ups] [--output output/small_model]
 
 Autoencoder: PSNR on unseen pictures. Text to picture: ComfyUI's KSampler, 20 steps; is the named colour there, and the named shape?
+The transformer is scored with the checkpoint's text encoder and autoencoder. --close-ups judges a training that has only had those.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import argparse
 import json
 from pathlib import Path
 
-from scripts.host.in_comfy import load_checkpoint, to_image
+from scripts.host.in_comfy import load_checkpoint, load_network, to_image
 
 import numpy as np
 import torch
 from PIL import Image
 
-from scripts.small_model.drawings import Scene, random_scene
+from scripts.paths import CHECKPOINT, TRANSFORMER_FILE
+from scripts.small_model.drawings import SIZE, Scene, random_scene
 from scripts.small_model.see import look
+from scripts.small_model.train import CLOSE_UP, CLOSE_UP_TOKENS
 
 SEED = 977
 BATCH = 25
@@ -40,26 +43,38 @@ def autoencoder_psnr(vae, count: int) -> tuple[float, float]:
 
 
 @torch.inference_mode()
-def draw(model, clip, vae, captions: list[str], seed: int) -> np.ndarray:
-    """Pictures of the captions, [N, H, W, 3] uint8, by the node KSampler: euler, normal, 20 steps."""
+def draw(model, clip, vae, captions: list[str], seed: int, side: int = SIZE // 8, token_count: int | None = None) -> np.ndarray:
+    """Pictures of the captions, [N, H, W, 3] uint8, by the node KSampler: euler, normal, 20 steps.
+
+    Args:
+        side: of the latents.
+        token_count: of each caption, where the network has not learnt the padding yet.
+    """
     import nodes
 
     def encode(texts: list[str]):
-        return [[torch.cat([clip.encode_from_tokens(clip.tokenize(text)) for text in texts]), {}]]
+        found = [clip.encode_from_tokens(clip.tokenize(text), return_pooled=True) for text in texts]
+        words, pooled = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return [[words[:, :token_count], {"pooled_output": pooled}]]
 
-    empty = {"samples": torch.zeros(len(captions), 4, 32, 32)}
+    empty = {"samples": torch.zeros(len(captions), 4, side, side)}
     latent = nodes.common_ksampler(model, seed, 20, CFG, "euler", "normal", encode(captions), encode([""]), empty)[0]
     return (vae.decode(latent["samples"]).clamp(0, 1) * 255).round().byte().numpy()
 
 
-def score(model, clip, vae, count: int, objects: int, sheet: Path) -> dict[str, float]:
-    """Shares of pictures that show all named colours, and all named colours in their shapes."""
+def score(model, clip, vae, count: int, objects: int, sheet: Path, **drawing: int) -> dict[str, float]:
+    """Shares of pictures that show all named colours, and all named colours in their shapes.
+
+    Args:
+        drawing: of `draw`.
+    """
     scenes = [unseen_scene(10_000 + index, objects) for index in range(count)]
     colours = shapes = 0
     pictures = []
     for start in range(0, count, BATCH):
         batch = scenes[start : start + BATCH]
-        for scene, picture in zip(batch, draw(model, clip, vae, [scene.caption for scene in batch], SEED + start), strict=True):
+        drawn = draw(model, clip, vae, [scene.caption for scene in batch], SEED + start, **drawing)
+        for scene, picture in zip(batch, drawn, strict=True):
             seen = {region.colour: region.shape for region in look(picture)}
             colours += all(item.colour in seen for item in scene.items)
             shapes += all(seen.get(item.colour) == item.shape for item in scene.items)
@@ -75,13 +90,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200, help="prompts of each kind")
     parser.add_argument("--output", type=Path, default=Path("output/small_model"))
-    parser.add_argument("--checkpoint", type=Path, default=None)
+    parser.add_argument("--network", choices=("unet", "transformer"), default="unet")
+    parser.add_argument("--file", type=Path, help="another checkpoint or transformer than the shipped one")
+    parser.add_argument("--close-ups", action="store_true", help="one object in small pictures, and no padding behind the words")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    model, clip, vae = load_checkpoint(arguments.checkpoint) if arguments.checkpoint else load_checkpoint()
+    if arguments.network == "unet":
+        model, clip, vae = load_checkpoint(arguments.file or CHECKPOINT)
+    else:
+        _, clip, vae = load_checkpoint()
+        model = load_network(arguments.file or TRANSFORMER_FILE)
     mean, lowest = autoencoder_psnr(vae, 40)
     figures = {"autoencoder_psnr_db": {"mean": round(mean, 2), "lowest": round(lowest, 2)}}
-    figures |= {f"objects_{n}": score(model, clip, vae, arguments.count, n, arguments.output / f"objects_{n}.png") for n in (1, 2)}
+    drawing = {"side": CLOSE_UP, "token_count": CLOSE_UP_TOKENS} if arguments.close_ups else {}
+    for n in (1,) if arguments.close_ups else (1, 2):
+        figures[f"objects_{n}"] = score(model, clip, vae, arguments.count, n, arguments.output / f"objects_{n}.png", **drawing)
     (arguments.output / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures))
 
