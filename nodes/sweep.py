@@ -41,7 +41,9 @@ class SweepNode(io.ComfyNode):
                 io.String.Input("row_values", default="", tooltip="Its values, with commas between them. Unused where rows is none."),
             ],
             outputs=[
-                io.Image.Output(display_name="sheet", tooltip="All images with their values below them; each row begins with the original."),
+                io.Image.Output(
+                    display_name="sheet", tooltip="All images with their values below them; each row begins with the original."
+                ),
                 io.Image.Output(display_name="pictures", is_output_list=True, tooltip="The edited images one by one, row by row."),
             ],
             hidden=[io.Hidden.unique_id],

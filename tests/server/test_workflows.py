@@ -186,7 +186,9 @@ def sweep(show, workflow):
     width, height = sheet.shape[1] // (1 + across), sheet.shape[0] // down
     assert width in range(256, 270)
     assert height in range(270, 310)
-    cells = [[sheet[row * height : row * height + 256, column * width :][:, :256] for column in range(1, 1 + across)] for row in range(down)]
+    cells = [
+        [sheet[row * height : row * height + 256, column * width :][:, :256] for column in range(1, 1 + across)] for row in range(down)
+    ]
     inside = np.roll(CIRCLE, 6, 1) & np.roll(CIRCLE, -6, 1)
     assert of_colour(cells[0][0], inside, "red") > 0.9
     assert of_colour(cells[1][2], inside, "green") > 0.75
