@@ -71,7 +71,7 @@ for (const node of app.rootGraph.nodes.flatMap(node => [node, ...(node.subgraph?
   }
 """
 """Sets widgets by the node's kind, also inside subgraphs, as a person does: Load Image shows its new image."""
-WRITTEN = DRAWING["LEDITS_Concept"] | DRAWING["ImageScaleToTotalPixels"]
+WRITTEN = DRAWING["LEDITS_Concept"] | DRAWING["LEDITS_FitPhoto"]
 ON_THE_DRAWING = DRAWING | {NAME: {outer: WRITTEN[inner] for outer, inner in SHOWN_AS.items()}}
 MARGINS, LARGEST = (80, 130, 30, 70), 1.2
 
@@ -154,8 +154,8 @@ def on_the_small_checkpoint(workflow: dict[str, Any]) -> dict[str, Any]:
     for node in workflow["nodes"]:
         if node["type"] == "CheckpointLoaderSimple" and node["widgets_values"] == [SDXL]:
             node["widgets_values"] = [CHECKPOINT]
-            scale = next(node for node in workflow["nodes"] if node["type"] == "ImageScaleToTotalPixels")
-            scale["widgets_values"][1] = 0.06
+            scale = next(node for node in workflow["nodes"] if node["type"] == "LEDITS_FitPhoto")
+            scale["widgets_values"] = [0.06]
     return workflow
 
 

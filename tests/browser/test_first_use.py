@@ -28,7 +28,7 @@ APP_MODE = "&mode=linear"
 MOST_ACTIONS = 6
 CONCEPT = DRAWING["LEDITS_Concept"]
 FOR_THE_SMALL_CHECKPOINT = {
-    NAME: {STRENGTH: CONCEPT["scale"], SIZE: DRAWING["ImageScaleToTotalPixels"]["megapixels"]},
+    NAME: {STRENGTH: CONCEPT["scale"], SIZE: DRAWING["LEDITS_FitPhoto"]["megapixels"]},
     "LEDITS_Schedule": DRAWING["LEDITS_Schedule"],
     "LEDITS_Concept": {"warmup": CONCEPT["warmup"]},
 }
