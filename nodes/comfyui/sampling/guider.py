@@ -14,12 +14,12 @@ from ....ledits.inversion import add_noise
 from ....ledits.masks import dilate
 from ....ledits.place import place_map
 from ....ledits.prompt import merge_words
-from ...errors import PACK, named, require
+from ...errors import PACK, LeditsInputError, named, require
 from ..attention.adapters import make_adapter, make_place_adapters, prepare_recording
 from ..attention.concept_map import concept_word_maps
 from ..attention.recorder import AttentionNotSeenError, Recorder, tracked_options
 from ..attention.store import keep_edits, store_settings
-from ..types import Base, Concept, Conds, EditRecord, ImageInversion
+from ..types import Base, Concept, Conditioning, Conds, EditRecord, ImageInversion
 from .conditioning import resize_mask, with_options_of, with_own_keyframes
 from .frames import drop_frame
 from .noise import is_guidance_distilled
@@ -75,6 +75,11 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         for number, name in self._searched.items():
             conds[name] = with_own_keyframes(with_options_of(reference, places[number].conditioning))
         self.inner_set_conds(conds)
+
+    def set_conds(self, positive: Conditioning, negative: Conditioning) -> None:
+        """What ComfyUI's own node calls once, and others with prompts of theirs; with these the photo would not stay."""
+        problem = "comes with its own prompts, but another node sets others on the guider: connect them to this node instead"
+        raise LeditsInputError("inversion", problem, self.owner)
 
     @property
     def first_step(self) -> int:
