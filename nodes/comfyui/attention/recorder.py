@@ -24,7 +24,8 @@ from .rows import CHUNKS, CondKey, Prompts, RecordedCall, track
 
 ATTENTION_SKIPPED = (
     "another node skipped the network's attention layers, computed them in its own way, or changed their size (a cache, token merging, "
-    "tiles, prompt areas, a downscale). Take that node off this model; or make masks without attention, with mask_mode 'noise' or 'none'"
+    "tiles, prompt areas, a downscale). Take that node off this model; or let the concept begin after its steps, with 'warmup'; or make "
+    "masks without attention, with mask_mode 'noise' or 'none'"
 )
 
 

@@ -67,6 +67,7 @@ class RecordedCall:
         LeditsInputError where another node changed the number of rows.
         """
         if query.shape[1] != self.size[0] * self.size[1]:
+            self.unmatched.add((query.shape[1], key.shape[1]))
             return
         require_rows(self.batch, len(query))
         for cond, rows in self.rows.items():

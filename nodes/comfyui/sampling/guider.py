@@ -14,18 +14,25 @@ from ....ledits.inversion import add_noise
 from ....ledits.masks import dilate
 from ....ledits.place import place_map
 from ....ledits.prompt import merge_words
-from ...errors import PACK, named, require
+from ...errors import PACK, LeditsInputError, named, require
 from ..attention.adapters import make_adapter, make_place_adapters, prepare_recording
 from ..attention.concept_map import concept_word_maps
-from ..attention.recorder import AttentionNotSeenError, Recorder
+from ..attention.recorder import AttentionNotSeenError, Recorder, tracked_options
 from ..attention.store import keep_edits, store_settings
-from ..types import Base, Concept, Conds, EditRecord, ImageInversion
+from ..types import Base, Concept, Conditioning, Conds, EditRecord, ImageInversion
 from .conditioning import resize_mask, with_options_of, with_own_keyframes
 from .frames import drop_frame
 from .noise import is_guidance_distilled
 from .predictions import mixes_pair, predict_conds
 
-_CHANGED_OPTIONS = {"disable_cfg1_optimization", "sampler_cfg_function", "sampler_calc_cond_batch_function"}  # by `_predict`
+# By `_predict`, in the model options and in the transformer options.
+_CHANGED_OPTIONS = {
+    "disable_cfg1_optimization",
+    "sampler_cfg_function",
+    "sampler_calc_cond_batch_function",
+    "transformer_options",
+    "wrappers",
+}
 
 
 class MaskedGuider(comfy.samplers.CFGGuider):
@@ -68,6 +75,11 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         for number, name in self._searched.items():
             conds[name] = with_own_keyframes(with_options_of(reference, places[number].conditioning))
         self.inner_set_conds(conds)
+
+    def set_conds(self, positive: Conditioning, negative: Conditioning) -> None:
+        """What ComfyUI's own node calls once, and others with prompts of theirs; with these the photo would not stay."""
+        problem = "comes with its own prompts, but another node sets others on the guider: connect them to this node instead"
+        raise LeditsInputError("inversion", problem, self.owner)
 
     @property
     def first_step(self) -> int:
@@ -175,6 +187,9 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             scale = 1.0
             options["disable_cfg1_optimization"] = True
             options.pop("sampler_cfg_function", None)
+            if cond == "negative":
+                # Where other nodes predict it again (PAG), it must be the negative prompt to patches of the layers too, not the prompt.
+                options = tracked_options(options, lambda: {cond: self.conds[cond]}, {cond: 1})
         asked = [name for name in ("negative", "positive") if name in (cond, uncond) or (active and name == self._reference)]
         conds: dict[str, Conds] = {name: self.conds[name] for name in asked}
         concepts: dict[str, Conds] = {name: self.conds[name] for name in map(_name, active)}
@@ -198,7 +213,8 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             self.inner_model, x, timestep, self.conds[uncond], self.conds[cond], scale, model_options=options
         )
         # Guidance with a momentum keeps it there from step to step.
-        model_options.update({key: value for key, value in options.items() if key not in _CHANGED_OPTIONS})
+        for own, theirs in ((options, model_options), (options["transformer_options"], model_options["transformer_options"])):
+            theirs.update({key: value for key, value in own.items() if key not in _CHANGED_OPTIONS})
         return drop_frame(base), {name: drop_frame(prediction) for name, prediction in found.items()}
 
     def _make_recorder(self, x: Tensor, active: list[int]) -> Recorder | None:

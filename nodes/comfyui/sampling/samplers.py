@@ -1,5 +1,6 @@
 """Inversion and replay as ComfyUI samplers: loading, previews, progress and interrupts come with the guider that runs them."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -88,6 +89,12 @@ class ReplaySampler(_Sampler):
     def __init__(self, inversion: ImageInversion, owner: str = PACK):
         super().__init__()
         self._inversion, self._owner = inversion.trajectory, owner
+
+    def __deepcopy__(self, memo: dict) -> "ReplaySampler":
+        """For nodes that sample with a deep copy: the options are their own, the inversion is the one that the guider knows."""
+        copied = copy.copy(self)
+        copied.extra_options, copied.inpaint_options = copy.deepcopy((self.extra_options, self.inpaint_options), memo)
+        return copied
 
     def run(self, job: Job) -> Tensor:
         with named(self._owner):

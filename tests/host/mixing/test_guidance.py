@@ -76,3 +76,15 @@ def test_the_base_is_guided_as_by_comfyui_and_the_concept_adds_its_own(
         added = edit(patched, inversion, concept("a green circle", mask_mode="none", scale=1.0, warmup=1)).samples
         empty, asked = (predictions(model, inversion, encode(text)) for text in ("", "a green circle"))
         assert torch.allclose(added - inversion.latent["samples"], (asked - empty)[-1], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["PAG", "SAG"])
+def test_guidance_that_predicts_the_neutral_prompt_again_finds_no_regions_in_it(name, model, encode, invert, small):
+    """Patches of the layers act on prompts, and the neutral one is not one of them: neither in the base nor in what it is guided away from."""
+    halves = torch.zeros(2, 16, 16)
+    halves[0, :, 8:] = halves[1, :, :8] = 1
+    regions = third_party.Regions([encode("a yellow triangle")[0][0]], halves)
+    with_regions, without = (invert(GUIDED[name](patched, encode), **small) for patched in (regions.on(model), model))
+    assert torch.allclose(with_regions.trajectory.denoised, without.trajectory.denoised, atol=1e-4)
+    pushed = third_party.pushed_from(model, encode("a yellow triangle")[0][0])
+    assert torch.allclose(invert(GUIDED[name](pushed, encode), **small).trajectory.denoised, without.trajectory.denoised, atol=1e-4)

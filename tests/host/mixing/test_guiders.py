@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from scripts.host.in_comfy import run
 
 import comfy.samplers
@@ -240,6 +242,22 @@ def test_a_sampler_is_used_as_other_packs_use_one(model, invert, edit, small, tw
     assert torch.equal(result["samples"], expected)
     assert sampler.extra_options == {}
     assert sampler.extra_options is not run("LEDITS_ReplaySampler", inversion=inversion)[0].extra_options
+
+
+def test_a_guider_and_a_sampler_are_copied_and_given_prompts(model, encode, invert, edit, small, two_concepts):
+    """As a sampler node of another pack does it: it goes on with the guider's own prompts where it cannot set others."""
+    inversion = invert(model, **small)
+    sampler, sigmas, latent, noise = run("LEDITS_ReplaySampler", inversion=inversion)
+    guider = run("LEDITS_MaskedGuider", model=model, inversion=inversion, concepts=two_concepts)[0]
+    own, copied = copy.copy(guider), copy.deepcopy(sampler)
+    own.original_conds = dict(guider.original_conds)
+    own.set_cfg(guider.cfg)
+    with pytest.raises(ValueError, match=r"^LEDITS\+\+ Masked Guider, input 'inversion': comes with its own prompts"):
+        own.set_conds(encode("a yellow triangle"), encode(""))
+    with torch.inference_mode():
+        result = first_output(SamplerCustomAdvanced.execute(noise, own, copied, sigmas, latent))
+    assert torch.equal(result["samples"], edit(model, inversion, two_concepts).samples)
+    assert copied.extra_options is not sampler.extra_options
 
 
 def mask_over(columns, softly=False):
