@@ -66,13 +66,13 @@ class SweepNode(io.ComfyNode):
         guiders = [MaskedGuider(model, inversion.base, inversion, edited) for edited in edits]
         results = sample_each(guiders, ReplaySampler(inversion), inversion.latent, inversion.trajectory.sigmas, inversion.seed)
         original, *images = (vae.decode(latent).flatten(0, -4)[..., :3] for latent in (inversion.latent["samples"], *results))
-        labels = [", ".join(f"{setting} {value:g}" for setting, value in cell.items()) for cell in cells]
-        panels, columns = list(zip(images, labels, strict=True)), len(table[0])
-        for first in reversed(range(0, len(panels), columns)):
-            panels.insert(first, (original, "original"))
-        sheet = contact_sheet(*zip(*panels, strict=True), columns + 1)
+        beside = [cell for row in table for cell in ({}, *row)]  # each row begins with the original
+        edited_images = iter(images)
+        panels = [next(edited_images) if cell else original for cell in beside]
+        labels = [", ".join(f"{setting} {value:g}" for setting, value in cell.items()) or "original" for cell in beside]
+        sheet = contact_sheet(panels, labels, len(table[0]) + 1)
         steps = len(edits) * inversion.trajectory.steps
-        return io.NodeOutput(sheet, images, ui=sheet_ui(cls, sheet, columns=columns + 1, text=note, steps=steps))
+        return io.NodeOutput(sheet, images, ui=sheet_ui(cls, sheet, columns=len(table[0]) + 1, text=note, steps=steps))
 
     @classmethod
     def validate_inputs(
