@@ -77,7 +77,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         self.inner_set_conds(conds)
 
     def set_conds(self, positive: Conditioning, negative: Conditioning) -> None:
-        """What ComfyUI's own node calls once, and others with prompts of theirs; with these the photo would not stay."""
+        """Refused: some sampler nodes set their own prompts on a guider, and with those the photo would not stay."""
         problem = "comes with its own prompts, but another node sets others on the guider: connect them to this node instead"
         raise LeditsInputError("inversion", problem, self.owner)
 
@@ -188,7 +188,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             options["disable_cfg1_optimization"] = True
             options.pop("sampler_cfg_function", None)
             if cond == "negative":
-                # Where other nodes predict it again (PAG), it must be the negative prompt to patches of the layers too, not the prompt.
+                # Other nodes may predict it again (PAG): to patches of the layers it must be the negative prompt then too.
                 options = tracked_options(options, lambda: {cond: self.conds[cond]}, {cond: 1})
         asked = [name for name in ("negative", "positive") if name in (cond, uncond) or (active and name == self._reference)]
         conds: dict[str, Conds] = {name: self.conds[name] for name in asked}
