@@ -110,10 +110,7 @@ class TransformerDenoiser(Denoiser):
                 nn.init.ones_(parameter)
             elif ".adaLN_modulation." in name or name.startswith("final_layer."):
                 nn.init.zeros_(parameter)  # blocks start as the identity
-        self.text.load_state_dict(
-            {f"text_model.{key.removeprefix(TEXT)}": value.float() for key, value in load_file(checkpoint).items() if key.startswith(TEXT)},
-            strict=False,
-        )
+        self.text.load_state_dict({key.removeprefix(TEXT): value for key, value in load_file(checkpoint).items() if key.startswith(TEXT)})
         self.text.requires_grad_(False)
 
     def add_noise(self, x0: Tensor, noise: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
