@@ -141,6 +141,19 @@ def test_stopped_and_killed_it_goes_on_with_what_is_left(start, fleet, perish, t
     assert "0 photos to do, 9 done" in fleet(perish, photos, out)[1]
 
 
+def test_other_values_make_all_results_anew_only_when_told_to(fleet, perish, tmp_path):
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    for name in "ab":
+        paint(photos / f"{name}.png", (90, 90, 90))
+    assert fleet(perish, photos, out)[0] == 0
+    code, said = fleet(perish, photos, out, "--set", "seed=4")
+    assert (code, "--again" in said) == (2, True), said
+    assert {line["seed"]["2.seed"] for line in lines_of(out).values()} == {3}
+    code, said = fleet(perish, photos, out, "--set", "seed=4", "--again")
+    assert (code, "2 photos to do, 0 done" in said) == (0, True), said
+    assert {line["seed"]["2.seed"] for line in lines_of(out).values()} == {4}
+
+
 def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(fleet, perish, tmp_path):
     photos, out = tmp_path / "photos", tmp_path / "out"
     paint(photos / "a.png", (90, 90, 90))
