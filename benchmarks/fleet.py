@@ -37,6 +37,8 @@ ROWS = 100_000
 MARKS = (1, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, ROWS)
 """Rows after which memory is looked at."""
 MEGABYTE = 2**20
+EQUAL = {"RAY_worker_niceness": "0"}
+"""Otherwise Ray's workers let other programs go first, and the load of the machine would count as theirs."""
 
 
 class Idle(Editor):
@@ -75,8 +77,7 @@ def plain_loop(photos: Path, base: Path, out: Path) -> None:
 def follow(command: list[str], report: Path) -> dict[str, float]:
     """Photos an hour between the first line of the report and the last, and CPU seconds a photo of all processes, start and all."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-    # Ray's workers let other programs go first, which would count the load of the machine as theirs.
-    environment |= {"PYTHONPATH": python_path_without_checkout(), "RAY_worker_niceness": "0"}
+    environment |= EQUAL | {"PYTHONPATH": python_path_without_checkout()}
     process = psutil.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.DEVNULL)
     spent: dict[int, float] = {}
     times: list[float] = []
@@ -98,7 +99,7 @@ def follow(command: list[str], report: Path) -> dict[str, float]:
 
 def empty_rows(count: int, minutes: float) -> dict[str, Any]:
     """What Ray Data and the report cost for so many photos, on one worker, and the memory of this process on the way. Ends early when time is up."""
-    os.environ[LOOPBACK] = "0"
+    os.environ.update(EQUAL | {LOOPBACK: "0"})
     from fleet.run import edit_all, ray_running
 
     memory, started = {}, 0.0
