@@ -19,10 +19,10 @@ PHOTO, INVERSION, ATTENTIVE = (2, 0), (6, 0), (16, 0)
 CELLS = 16
 """Cells along a side of the attention maps, which SD 1.5 has at 512 pixels by itself."""
 
-FOR_PHOTOS = (
-    "**For photos** (SD 1.5, SDXL and their fine-tunes) choose a *preset* on each Concept, and set Schedule to steps 50 and skip 0.15, "
-    "Attention Store to resolution 0."
+VALUES_FOR_PHOTOS = (
+    "**For photos** (SD 1.5, SDXL and their fine-tunes) choose a *preset* on each Concept, and set Schedule to steps 50 and skip 0.15"
 )
+FOR_PHOTOS = f"{VALUES_FOR_PHOTOS}, Attention Store to resolution 0."
 TURN = (
     "## What to turn\n- **Nothing changes**: raise *scale*, lower *skip* or *warmup*.\n- **Too much changes**: raise *threshold* or *warmup*.\n"
     "- **The wrong thing changes**: name the thing in *words*, connect *attention*, or draw a *mask*.\n\n" + FOR_PHOTOS
@@ -718,7 +718,7 @@ def large_photo() -> Workflow:
                             note(
                                 91,
                                 "## What to turn\n- *megapixels*: 0.1 suits the small drawing checkpoint. **For photos 0**: the checkpoint's own size.\n- **A hard edge around the change**: raise *expand* of Grow Mask.\n\n"
-                                "One concept here: with several, take Edit's *joined_mask*.\n\n" + FOR_PHOTOS,
+                                f"One concept here: with several, take Edit's *joined_mask*.\n\n{VALUES_FOR_PHOTOS}.",
                                 (340, 320),
                             )
                         ],

@@ -127,7 +127,6 @@ def test_a_photo_of_any_size_comes_back_whole(show, server, size):
 def try_it(show, workflow):
     made = show(workflow)
     figures = score(made[11][0], TWO.image())
-    figures = score(made[11][0], TWO.image())
     assert figures["inside_target_share"] > 0.8
     assert figures["outside_psnr_db"] > 20
     assert [mask.shape for mask in made[13]] == [(256, 256, 3)] * 2

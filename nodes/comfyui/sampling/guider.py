@@ -106,7 +106,8 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             del self._record, self._user_masks, self._latest_maps, self._places, self._changed, self._next_step, self.is_limited
 
     def area_to_change(self) -> Tensor:
-        """For a sampler that has set `is_limited`: K, [B or 1, 1, H, W]: all that masks have covered since the first step, and the margin around it."""
+        """K, [B or 1, 1, H, W]: all that masks have covered since the first step, and the margin around it. A sampler that keeps to it sets
+        `is_limited`."""
         assert self.margin is not None
         return dilate(self._changed, self.margin)
 
