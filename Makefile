@@ -5,7 +5,7 @@ PYTEST = $(IN_HOST) -m pytest
 IN_TWO = -n 2 --dist loadfile
 SERVERS = tests/server tests/fleet tests/publish tests/browser
 
-.PHONY: demo test test-fast test-browser static train measure exactness quality solvers bench bench-fleet figures tune pictures locale workflows screenshots artwork archive hold hero
+.PHONY: demo test test-fast test-browser static train distil measure exactness quality solvers bench bench-fleet figures tune pictures locale workflows screenshots artwork archive hold hero
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) scripts/demo.py
@@ -30,10 +30,13 @@ endif
 test-browser: ## ComfyUI's page in a headless Chromium (apt-get install chromium chromium-driver fonts-wqy-zenhei); screenshots under output/screenshots/
 	$(IN_HOST) -m pytest tests/browser $(ARGS)
 
-train:  ## train the small model: make train ARGS="--work DIR" (hours on a CPU; resumes where it stopped)
+train:  ## train the small model: make train ARGS="--work DIR" (minutes on a GPU, hours on a CPU; resumes where it stopped)
 	$(IN_HOST) scripts/small_model/train.py $(ARGS)
 
-measure: ## score the small model and draw its contact sheets under output/; ARGS="--network transformer" for the transformer
+distil:  ## distil the small model to 4 steps: make distil ARGS="--work DIR" (resumes where it stopped)
+	$(IN_HOST) scripts/small_model/distil.py $(ARGS)
+
+measure: ## score the small model and draw its contact sheets under output/; ARGS="--network transformer" or few-steps for those
 	$(IN_HOST) scripts/small_model/measure.py $(ARGS)
 
 quality: ## score masks and edits on drawn pictures beside diffusers'; resumes; QUICK=1 for a few of each kind; ARGS="--subject transformer"

@@ -138,14 +138,15 @@ def randomise(network: torch.nn.Module, seed: int, sharpen: float = 6.0, branche
         branches: how much each block adds to its input. At 1 a deep random network is chaotic: a difference in the last digit,
             which every other composition of the batch makes, grows from step to step as it does in no trained one.
     """
-    generator = torch.Generator().manual_seed(seed)
+    device = next(network.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
     for name, parameter in network.named_parameters():
         fan_in = parameter[0].numel() if parameter.dim() > 1 else 0
         with torch.no_grad():
             if parameter.dim() < 2:
                 parameter.copy_(torch.ones_like(parameter) if name.endswith("weight") else torch.zeros_like(parameter))
             else:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * fan_in**-0.5)
+                parameter.copy_(torch.randn(parameter.shape, generator=generator, device=device) * fan_in**-0.5)
             if "attn2.to_q" in name or "attn2.to_k" in name:
                 parameter.mul_(sharpen**0.5)
             if name.endswith(BRANCH_ENDS):

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
+import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from scripts.scenes.fetch import cache, fetch
 from scripts.scenes.objects import ACCESSORIES, COLOURS, KINDS
 from scripts.scenes.rooms import FLOORS, SIZE
 from scripts.scenes.scenes import Layers, Scene, random_scene
+from scripts.training.stage import DEVICE, Stage, say
 
 NAMES = tuple(KINDS)
 COLOUR_NAMES = tuple(COLOURS)
@@ -132,19 +134,23 @@ def drawn_scene(index: int, seed: int = SEED) -> Scene:
     return random_scene(np.random.default_rng((seed, index)), trained=False)
 
 
+def _drawn(index: int) -> tuple[np.ndarray, np.ndarray, int]:
+    scene = drawn_scene(index)
+    layers = scene.draw()
+    return layers.image, labels_of(scene, layers), FLOOR_NAMES.index(scene.room.floor)
+
+
 def draw_pool(work: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images [POOL, SIZE, SIZE, 3], their cells' classes and their floors; drawn once."""
     paths = [work / f"classifier-{name}.npy" for name in ("images", "labels", "floors")]
     if not all(path.exists() for path in paths):
         images = np.lib.format.open_memmap(paths[0].with_suffix(".partial"), "w+", np.uint8, (POOL, SIZE, SIZE, 3))
         labels, floors = np.zeros((POOL, 3, CELLS, CELLS), np.uint8), np.zeros(POOL, np.int64)
-        for index in range(POOL):
-            scene = drawn_scene(index)
-            layers = scene.draw()
-            images[index], labels[index] = layers.image, labels_of(scene, layers)
-            floors[index] = FLOOR_NAMES.index(scene.room.floor)
-            if index % 1000 == 0:
-                print(f"drawing: {index}/{POOL}", flush=True)
+        with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            for index, drawn in enumerate(pool.map(_drawn, range(POOL), chunksize=50)):
+                images[index], labels[index], floors[index] = drawn
+                if index % 1000 == 0:
+                    say(f"drawing: {index}/{POOL}")
         images.flush()
         np.save(paths[1], labels)
         np.save(paths[2], floors)
@@ -158,45 +164,25 @@ def blur(images: Tensor, rng: np.random.Generator) -> Tensor:
     if rng.random() < 0.5:
         images = F.interpolate(F.avg_pool2d(images, 2), scale_factor=2, mode="bilinear")
     images = images * float(rng.uniform(0.94, 1.06))
-    return images + float(rng.uniform(0, 0.03)) * torch.from_numpy(rng.normal(size=tuple(images.shape)).astype(np.float32))
+    return images + float(rng.uniform(0, 0.03)) * torch.randn_like(images)
 
 
-def train(work: Path, steps: int) -> Classifier:
+def train(work: Path, steps: int, batch: int) -> Classifier:
     images, labels, floors = draw_pool(work)
     torch.manual_seed(SEED)
-    model = Classifier()
-    optimiser = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=1e-2, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps + 1, pct_start=0.05)
-    path, first = work / "classifier.pt", 0
-    if path.exists():
-        saved = torch.load(path, weights_only=True)
-        model.load_state_dict(saved["model"])
-        optimiser.load_state_dict(saved["optimiser"])
-        schedule.load_state_dict(saved["schedule"])
-        first = saved["step"]
-    started, losses = time.monotonic(), []
-    for step in range(first, steps):
-        rng = np.random.default_rng((SEED, 1, step))
-        rows = np.sort(rng.choice(POOL, BATCH, replace=False))
-        batch = torch.from_numpy(images[rows]).movedim(-1, 1).float() / 255
-        classes = torch.from_numpy(labels[rows]).long()
+    model = Classifier().to(DEVICE)
+    stage = Stage(work / "classifier.pt", model, steps, 2e-3, average=0.995)
+    while not stage.finished:
+        rng = np.random.default_rng((SEED, 1, stage.step))
+        rows = np.sort(rng.choice(POOL, batch, replace=False))
+        shown = torch.from_numpy(images[rows]).to(DEVICE).movedim(-1, 1).float() / 255
+        classes = torch.from_numpy(labels[rows]).long().to(DEVICE)
         classes[classes == UNSURE] = -100
-        outputs = model(blur(batch, rng))
+        outputs = model(blur(shown, rng))
         loss = sum(F.cross_entropy(output, classes[:, number], ignore_index=-100) for number, output in enumerate(outputs[:3]))
-        loss = loss + 0.3 * F.cross_entropy(outputs[3], torch.from_numpy(floors[rows]))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        losses.append(loss.item())
-        if (step + 1) % 50 == 0:
-            pace = (time.monotonic() - started) / (step + 1 - first)
-            print(f"classifier: step {step + 1}/{steps}, loss {np.mean(losses[-50:]):.4f}, {pace:.2f} s a step", flush=True)
-        if (step + 1) % 200 == 0 or step + 1 == steps:
-            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "schedule": schedule.state_dict(), "step": step + 1}
-            torch.save(state, path.with_suffix(".partial"))
-            path.with_suffix(".partial").rename(path)
-    return model.eval()
+        stage.update(loss + 0.3 * F.cross_entropy(outputs[3], torch.from_numpy(floors[rows]).to(DEVICE)))
+    model.load_state_dict(stage.mean)
+    return model.cpu().eval()
 
 
 def load_classifier(path: Path) -> Classifier:
@@ -239,12 +225,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=cache() / "training", help="folder for images and resumable state")
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--count", type=int, default=300, help="unseen scenes that its accuracy is measured on")
     parser.add_argument("--output", type=Path, default=None, help="the weights; by default classifier.safetensors in --work")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     fetch()
-    model = train(arguments.work, arguments.steps)
+    model = train(arguments.work, arguments.steps, arguments.batch)
     output = arguments.output or arguments.work / "classifier.safetensors"
     save_file({key: value.half().contiguous() for key, value in model.state_dict().items()}, output)
     print(json.dumps(accuracy(load_classifier(output), arguments.count)), flush=True)

@@ -1,9 +1,9 @@
 """Scores the small models in the real ComfyUI and draws their contact sheets.
 
-    python scripts/small_model/measure.py [--network transformer] [--count 200] [--file FILE] [--close-ups] [--output output/small_model]
+    python scripts/small_model/measure.py [--network transformer | few-steps] [--count 200] [--file FILE] [--close-ups] [--output output/small_model]
 
-Autoencoder: PSNR on unseen pictures. Text to picture: ComfyUI's KSampler, 20 steps; is the named colour there, and the named shape?
-The transformer is scored with the checkpoint's text encoder and autoencoder. --close-ups judges a training that has only had those.
+Autoencoder: PSNR on unseen pictures. Text to picture: ComfyUI's KSampler; is the named colour there, and the named shape?
+The transformer and the few-step UNet are scored with the checkpoint's text encoder and autoencoder. --close-ups judges a training that has only had those.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from scripts.host.in_comfy import load_checkpoint, load_network, to_image
 
@@ -18,14 +19,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from scripts.paths import CHECKPOINT, TRANSFORMER_FILE
+from scripts.paths import CHECKPOINT, FEW_STEPS_FILE, TRANSFORMER_FILE
 from scripts.small_model.drawings import SIZE, Scene, random_scene
 from scripts.small_model.see import look
 from scripts.small_model.train import CLOSE_UP, CLOSE_UP_TOKENS
 
 SEED = 977
 BATCH = 25
-CFG = 4.0
+RECIPE, FEW_STEPS_RECIPE = (20, 4.0, "euler", "normal"), (4, 1.0, "lcm", "simple")
+"""Steps, cfg, sampler and scheduler."""
 
 
 def unseen_scene(index: int, objects: int) -> Scene:
@@ -43,10 +45,20 @@ def autoencoder_psnr(vae, count: int) -> tuple[float, float]:
 
 
 @torch.inference_mode()
-def draw(model, clip, vae, captions: list[str], seed: int, side: int = SIZE // 8, token_count: int | None = None) -> np.ndarray:
-    """Pictures of the captions, [N, H, W, 3] uint8, by the node KSampler: euler, normal, 20 steps.
+def draw(
+    model,
+    clip,
+    vae,
+    captions: list[str],
+    seed: int,
+    side: int = SIZE // 8,
+    token_count: int | None = None,
+    recipe: tuple[int, float, str, str] = RECIPE,
+) -> np.ndarray:
+    """Pictures of the captions, [N, H, W, 3] uint8, by the node KSampler.
 
     Args:
+        recipe: steps, cfg, sampler and scheduler.
         side: of the latents.
         token_count: of each caption, where the network has not learnt the padding yet.
     """
@@ -58,11 +70,11 @@ def draw(model, clip, vae, captions: list[str], seed: int, side: int = SIZE // 8
         return [[words[:, :token_count], {"pooled_output": pooled}]]
 
     empty = {"samples": torch.zeros(len(captions), 4, side, side)}
-    latent = nodes.common_ksampler(model, seed, 20, CFG, "euler", "normal", encode(captions), encode([""]), empty)[0]
+    latent = nodes.common_ksampler(model, seed, *recipe, encode(captions), encode([""]), empty)[0]
     return (vae.decode(latent["samples"]).clamp(0, 1) * 255).round().byte().numpy()
 
 
-def score(model, clip, vae, count: int, objects: int, sheet: Path, **drawing: int) -> dict[str, float]:
+def score(model, clip, vae, count: int, objects: int, sheet: Path, **drawing: Any) -> dict[str, float]:
     """Shares of pictures that show all named colours, and all named colours in their shapes.
 
     Args:
@@ -90,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200, help="prompts of each kind")
     parser.add_argument("--output", type=Path, default=Path("output/small_model"))
-    parser.add_argument("--network", choices=("unet", "transformer"), default="unet")
+    parser.add_argument("--network", choices=("unet", "transformer", "few-steps"), default="unet")
     parser.add_argument("--file", type=Path, help="another checkpoint or transformer than the shipped one")
     parser.add_argument("--close-ups", action="store_true", help="one object in small pictures, and no padding behind the words")
     arguments = parser.parse_args()
@@ -99,10 +111,11 @@ def main() -> None:
         model, clip, vae = load_checkpoint(arguments.file or CHECKPOINT)
     else:
         _, clip, vae = load_checkpoint()
-        model = load_network(arguments.file or TRANSFORMER_FILE)
+        model = load_network(arguments.file or {"transformer": TRANSFORMER_FILE, "few-steps": FEW_STEPS_FILE}[arguments.network])
     mean, lowest = autoencoder_psnr(vae, 40)
     figures = {"autoencoder_psnr_db": {"mean": round(mean, 2), "lowest": round(lowest, 2)}}
-    drawing = {"side": CLOSE_UP, "token_count": CLOSE_UP_TOKENS} if arguments.close_ups else {}
+    drawing: dict[str, Any] = {"recipe": FEW_STEPS_RECIPE if arguments.network == "few-steps" else RECIPE}
+    drawing |= {"side": CLOSE_UP, "token_count": CLOSE_UP_TOKENS} if arguments.close_ups else {}
     for n in (1,) if arguments.close_ups else (1, 2):
         figures[f"objects_{n}"] = score(model, clip, vae, arguments.count, n, arguments.output / f"objects_{n}.png", **drawing)
     (arguments.output / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")

@@ -1,8 +1,10 @@
-"""The shipped checkpoint: its size, its autoencoder, its pictures. `make measure` scores it in full."""
+"""The shipped networks: their sizes, the autoencoder, their pictures. `make measure` scores them in full."""
+
+from scripts.host.in_comfy import load_network
 
 import torch
 
-from scripts.paths import CHECKPOINT
+from scripts.paths import CHECKPOINT, TRANSFORMER_FILE
 from scripts.small_model.measure import autoencoder_psnr, draw, unseen_scene
 from scripts.small_model.see import look
 from scripts.small_model.train import new_denoiser, trained
@@ -16,12 +18,21 @@ def test_its_autoencoder_reaches_30_db(vae):
     assert autoencoder_psnr(vae, 8)[0] >= 30
 
 
-def test_it_draws_what_it_is_asked_for(model, clip, vae):
+def assert_it_draws_what_it_is_asked_for(model, clip, vae):
     items = [unseen_scene(index, 1).items[0] for index in range(12)]
     pictures = draw(model, clip, vae, [item.phrase for item in items], seed=0)
     seen = [{region.colour: region.shape for region in look(picture)} for picture in pictures]
     assert sum(item.colour in found for item, found in zip(items, seen, strict=True)) >= 11
     assert sum(found.get(item.colour) == item.shape for item, found in zip(items, seen, strict=True)) >= 10
+
+
+def test_it_draws_what_it_is_asked_for(model, clip, vae):
+    assert_it_draws_what_it_is_asked_for(model, clip, vae)
+
+
+def test_the_transformer_is_small_and_draws_what_it_is_asked_for(clip, vae):
+    assert TRANSFORMER_FILE.stat().st_size <= 20e6
+    assert_it_draws_what_it_is_asked_for(load_network(TRANSFORMER_FILE), clip, vae)
 
 
 def test_training_can_go_on_from_it():
