@@ -29,6 +29,13 @@ METHODS = {
     "diffusers_as_shipped": "diffusers, as shipped",
     "img2img": "img2img",
 }
+TRANSFORMER_METHODS = {
+    "ours_place_found": "**ours, place found**",
+    "ours_as_published": "ours, masks as published",
+    "ours_true_mask": "ours, true mask",
+    "flowedit": "FlowEdit",
+    "img2img": "img2img",
+}
 KINDS = {"colour": "colour", "shape": "shape", "remove": "remove", "add": "add", "two": "two colours"}
 WEIGHTS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 JOBS = {
@@ -49,6 +56,7 @@ class Results:
     def __init__(self, folder: Path):
         self.exactness = _read(folder / "exactness.json")
         self.quality = _read(folder / "quality.json")
+        self.quality_transformer = _read(folder / "quality-transformer.json")
         self.solvers = _read(folder / "solvers.json")
         self.speed = _read(folder / "speed.json")
         self.fleet = _read(folder / "fleet.json")
@@ -96,19 +104,19 @@ def exactness(results: Results) -> str:
     return table(["weights", "inverted with", "steps", "ours", "diffusers"], rows)
 
 
-def quality(results: Results) -> str:
+def quality(measured: dict[str, Any], methods: dict[str, str]) -> str:
     rows = []
-    for name, label in METHODS.items():
-        found = results.quality["methods"][name]
+    for name, label in methods.items():
+        found = measured["methods"][name]
         values = [decimals(found["success"]["all"], 2), decimals(found["other_object_kept"], 2)]
         values += [decimals(found["background_psnr_db"], 1, " dB"), _iou(found, "attention"), one_digit(found["replay_max_abs_error"])]
         rows.append([label, *values])
     return table(["", "succeeded", "other object kept", "background PSNR", "attention IoU", "replay error"], rows)
 
 
-def quality_kinds(results: Results) -> str:
-    found = results.quality["methods"]
-    rows = ([label, *(decimals(found[name]["success"][kind], 2) for kind in KINDS)] for name, label in METHODS.items())
+def quality_kinds(measured: dict[str, Any], methods: dict[str, str]) -> str:
+    found = measured["methods"]
+    rows = ([label, *(decimals(found[name]["success"][kind], 2) for kind in KINDS)] for name, label in methods.items())
     return table(["", *KINDS.values()], rows)
 
 
@@ -196,8 +204,11 @@ def summary(results: Results) -> str:
 BLOCKS: dict[str, Callable[[Results], str]] = {
     "summary": summary,
     "exactness": exactness,
-    "quality": quality,
-    "quality-kinds": quality_kinds,
+    "quality": lambda results: quality(results.quality, METHODS),
+    "quality-kinds": lambda results: quality_kinds(results.quality, METHODS),
+    "quality-transformer": lambda results: quality(results.quality_transformer, TRANSFORMER_METHODS),
+    "quality-transformer-kinds": lambda results: quality_kinds(results.quality_transformer, TRANSFORMER_METHODS),
+    "quality-transformer-edits": lambda results: f"{results.quality_transformer['edits']} edits",
     "quality-masks": quality_masks,
     "solvers": solvers,
     "solver-edits": lambda results: f"{results.solvers['edits']} edits",

@@ -1,6 +1,6 @@
 """Trains the small text-to-image models on the scenes: a checkpoint with a UNet, and a transformer beside it.
 
-    python3 scripts/environment/prepare.py scripts/scenes/train.py [--work DIR] [--minutes M] [--network transformer]
+    python3 scripts/environment/prepare.py scripts/scenes/train.py [--work DIR] [--minutes M] [--from CHECKPOINT] [--network transformer]
 
 Draws scenes and trains the autoencoder beside it, encodes the scenes, then trains word embeddings and UNet together: first on close-ups
 of one object, where words and shapes are learnt at less than half the cost; then on whole scenes. The same command goes on from what
@@ -29,7 +29,7 @@ from scripts.scenes.fetch import cache, fetch
 from scripts.scenes.rooms import SIZE
 from scripts.scenes.scenes import Caption, Layers, Scene, random_caption, random_scene
 from scripts.small_model.autoencoder import Autoencoder
-from scripts.small_model.networks import Denoiser, TransformerDenoiser, UNetDenoiser, export_checkpoint
+from scripts.small_model.networks import Denoiser, TransformerDenoiser, UNetDenoiser, export_checkpoint, import_checkpoint
 from scripts.training.denoising import Batches, View, denoising_loss, train
 from scripts.training.stage import DEVICE, Stage, Stopped, say
 
@@ -217,6 +217,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=BATCH, help="a GPU wants ten times as many")
     parser.add_argument("--minutes", type=float, default=math.inf, help="ends by then, from its start")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that draw")
+    parser.add_argument("--from", dest="start", type=Path, help="train on from this checkpoint, with its autoencoder")
     parser.add_argument("--network", choices=NETWORKS, default="unet", help="the transformer needs the finished checkpoint of the UNet")
     arguments = parser.parse_args()
     deadline = time.monotonic() + 60 * arguments.minutes
@@ -235,7 +236,11 @@ def main() -> None:
         images = np.concatenate([np.load(images_file(work, number)) for number in range(min(len(chunks), POOL // CHUNK))])
         say(f"drawn: {len(images)} of {len(chunks) * CHUNK} scenes")
         seconds = 60 * arguments.minutes * AUTOENCODER_SHARE
-        autoencoder = train_autoencoder(work, images, arguments.autoencoder_steps, arguments.batch, seconds)
+        if arguments.start:
+            autoencoder, weights = import_checkpoint(arguments.start, new_autoencoder())
+            autoencoder.to(DEVICE)
+        else:
+            autoencoder, weights = train_autoencoder(work, images, arguments.autoencoder_steps, arguments.batch, seconds), {}
         for chunk in chunks:
             chunk.result()
         latents = Latents(*encode(work, autoencoder, len(chunks)))
@@ -246,6 +251,8 @@ def main() -> None:
         say(f"{arguments.network} on {DEVICE}; parameters: {json.dumps(sizes)}")
         is_unet = arguments.network == "unet"
         stem = "" if is_unet else "transformer-"
+        if is_unet and weights:
+            model.load_state_dict(weights)
         loss_of = functools.partial(denoising_loss, model)
         if arguments.close_up_steps:
             seconds = 60 * arguments.minutes * CLOSE_UP_SHARE

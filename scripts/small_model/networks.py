@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from scripts.small_model.autoencoder import Autoencoder, stored_state_dict
+from scripts.small_model.autoencoder import Autoencoder, load_stored_state_dict, stored_state_dict
 
 NETWORK, TEXT, VAE = "model.diffusion_model.", "cond_stage_model.transformer.text_model.", "first_stage_model."
 """Where a checkpoint has its parts."""
@@ -148,3 +148,12 @@ def export_checkpoint(path: Path, mean: dict[str, Tensor], autoencoder: Autoenco
     partial = path.with_suffix(".partial")
     save_file({key: value.half().cpu().contiguous() for key, value in weights.items()}, partial, metadata=metadata)
     partial.rename(path)
+
+
+def import_checkpoint(path: Path, autoencoder: Autoencoder) -> tuple[Autoencoder, dict[str, Tensor]]:
+    """What `export_checkpoint` wrote, to train on from: the autoencoder, filled, and a denoiser's weights."""
+    weights = load_file(path)
+    stored = {key.removeprefix(VAE): value for key, value in weights.items() if key.startswith(VAE)}
+    mean = {f"network.{key.removeprefix(NETWORK)}": value.float() for key, value in weights.items() if key.startswith(NETWORK)}
+    mean |= {f"text.{key.removeprefix(TEXT)}": value.float() for key, value in weights.items() if key.startswith(TEXT)}
+    return load_stored_state_dict(autoencoder, stored), mean

@@ -24,9 +24,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from scripts.paths import CHECKPOINT, TRANSFORMER_FILE
-from scripts.small_model.autoencoder import Autoencoder, load_stored_state_dict
+from scripts.small_model.autoencoder import Autoencoder
 from scripts.small_model.drawings import SIZE, Item, Scene, cells, random_scene
-from scripts.small_model.networks import NETWORK, TEXT, VAE, Denoiser, TransformerDenoiser, UNetDenoiser, export_checkpoint
+from scripts.small_model.networks import Denoiser, TransformerDenoiser, UNetDenoiser, export_checkpoint, import_checkpoint
 from scripts.training.denoising import Batches, View, denoising_loss, train
 from scripts.training.stage import DEVICE, Stage, Stopped, say
 
@@ -156,12 +156,7 @@ def close_up(latents: Tensor, rng: np.random.Generator) -> View:
 
 def trained(path: Path) -> tuple[Autoencoder, dict[str, Tensor]]:
     """The autoencoder and the denoiser's weights of an exported checkpoint, to train on from."""
-    weights = load_file(path)
-    stored = {key.removeprefix(VAE): value for key, value in weights.items() if key.startswith(VAE)}
-    autoencoder = load_stored_state_dict(new_autoencoder(), stored)
-    mean = {f"network.{key.removeprefix(NETWORK)}": value.float() for key, value in weights.items() if key.startswith(NETWORK)}
-    mean |= {f"text.{key.removeprefix(TEXT)}": value.float() for key, value in weights.items() if key.startswith(TEXT)}
-    return autoencoder, mean
+    return import_checkpoint(path, new_autoencoder())
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ import comfy.sd
 import pytest
 import torch
 
-from scripts.scenes.train import CHECKPOINT, METADATA, NETWORKS, new_denoiser
+from scripts.scenes.train import CHECKPOINT, METADATA, NETWORKS, new_autoencoder, new_denoiser
 from scripts.small_model.autoencoder import Autoencoder
 from scripts.small_model.comfyui_node import SCENES_LATENT_CHANNELS
-from scripts.small_model.networks import export_checkpoint
+from scripts.small_model.networks import export_checkpoint, import_checkpoint
 
 TEXT = "a red teapot next to a camera on grass"
 
@@ -66,3 +66,15 @@ def test_the_latents_of_both_are_the_autoencoders(trained):
     latents = vae.encode(torch.rand(1, 64, 64, 3))
     assert latents.shape == (1, SCENES_LATENT_CHANNELS, 8, 8)
     assert {model.model.latent_format.latent_channels for model in models.values()} == {SCENES_LATENT_CHANNELS}
+
+
+def test_training_goes_on_from_the_file(trained, tmp_path):
+    """Every weight comes back, in the precision of the file."""
+    denoiser = trained[0]["unet"]
+    autoencoder = new_autoencoder()
+    export_checkpoint(tmp_path / CHECKPOINT, denoiser.state_dict(), autoencoder, METADATA)
+    again, weights = import_checkpoint(tmp_path / CHECKPOINT, new_autoencoder())
+    assert all(torch.equal(value.half(), again.state_dict()[key].half()) for key, value in autoencoder.state_dict().items())
+    other = new_denoiser("unet", tmp_path / CHECKPOINT)
+    other.load_state_dict(weights)
+    assert all(torch.equal(value.half(), other.state_dict()[key].half()) for key, value in denoiser.state_dict().items())
