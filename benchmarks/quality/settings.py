@@ -67,8 +67,11 @@ class Setting:
 
     @property
     def of_any_kind(self) -> Setting:
-        """For a place that is found. The UNet's own are tuned for one kind, of which only the skip stays."""
-        return replace(ANY_KIND, skip=self.skip) if self.subject == "unet" else self
+        """For a place that is found. The UNet's own are tuned for one kind, of which only the solver, the skip and fewer steps stay."""
+        if self.subject != "unet":
+            return self
+        steps = min(self.steps, ANY_KIND.steps)
+        return replace(ANY_KIND, steps=steps, skip=self.skip, solver=self.solver, path_shift=self.path_shift)
 
     @property
     def active_steps(self) -> range:
