@@ -107,11 +107,12 @@ def main() -> None:
     parser.add_argument("--close-ups", action="store_true", help="one object in small pictures, and no padding behind the words")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    if arguments.network == "unet":
-        model, clip, vae = load_checkpoint(arguments.file or CHECKPOINT)
-    else:
-        _, clip, vae = load_checkpoint()
-        model = load_network(arguments.file or {"transformer": TRANSFORMER_FILE, "few-steps": FEW_STEPS_FILE}[arguments.network])
+    file = arguments.file or {"unet": CHECKPOINT, "transformer": TRANSFORMER_FILE, "few-steps": FEW_STEPS_FILE}[arguments.network]
+    if not file.exists():
+        parser.error(f"{file} is missing: train it first")
+    model, clip, vae = load_checkpoint(file if arguments.network == "unet" else CHECKPOINT)
+    if arguments.network != "unet":
+        model = load_network(file)
     mean, lowest = autoencoder_psnr(vae, 40)
     figures = {"autoencoder_psnr_db": {"mean": round(mean, 2), "lowest": round(lowest, 2)}}
     drawing: dict[str, Any] = {"recipe": FEW_STEPS_RECIPE if arguments.network == "few-steps" else RECIPE}
