@@ -10,6 +10,7 @@ a mask that is given. Nothing is downloaded; random weights say nothing about pi
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import importlib
 import json
@@ -102,8 +103,9 @@ def measure(name: str) -> dict[str, Any]:
     negative = prompt(1, width, pooled)
     latent = {"samples": model.model.process_latent_out(torch.randn(LATENT, generator=torch.Generator().manual_seed(0)))}
     sigmas = run("LEDITS_Schedule", model=model, steps=STEPS)[0]
-    invert_s = seconds(lambda: run("LEDITS_Invert", model=model, latent=latent, sigmas=sigmas, negative=negative), "cuda")
-    inversion = run("LEDITS_Invert", model=model, latent=latent, sigmas=sigmas, negative=negative)[0]
+    invert = functools.partial(run, "LEDITS_Invert", model=model, latent=latent, sigmas=sigmas, negative=negative)
+    inversion = invert()[0]
+    invert_s = seconds(invert, "cuda")
 
     def edit(concepts: Any = (), **inputs: Any) -> dict[str, Tensor]:
         return run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts, **inputs)[0]
@@ -112,13 +114,13 @@ def measure(name: str) -> dict[str, Any]:
         to_network = model.model.process_latent_in
         return (to_network(edited["samples"].cpu()) - to_network(latent["samples"])).abs().max().item()
 
-    factor = 8 * LATENT[-1]
-    half = torch.zeros(1, factor, factor)
-    half[..., : factor // 2] = 1
+    side = 8 * LATENT[-1]
+    half = torch.zeros(1, side, side)
+    half[..., : side // 2] = 1
     given = concept(prompt(2, width, pooled), half, mask_mode="none")
     seen = concept(prompt(2, width, pooled), None, mask_mode="attention")
     times = {kind: fastest(lambda concepts=concepts: edit(concepts)) for kind, concepts in (("given", given), ("attention", seen))}
-    nowhere = concept(prompt(2, width, pooled), torch.zeros(1, factor, factor), mask_mode="none")
+    nowhere = concept(prompt(2, width, pooled), torch.zeros(1, side, side), mask_mode="none")
     found = {
         "parameters_in_billions": round(sum(part.numel() for part in model.model.diffusion_model.parameters()) / 1e9, 2),
         "steps": len(sigmas) - 1,

@@ -174,6 +174,7 @@ def train(work: Path, steps: int, batch: int) -> Classifier:
     stage = Stage(work / "classifier.pt", model, steps, 2e-3, average=0.995)
     while not stage.finished:
         rng = np.random.default_rng((SEED, 1, stage.step))
+        torch.manual_seed(SEED + stage.step)
         rows = np.sort(rng.choice(POOL, batch, replace=False))
         shown = torch.from_numpy(images[rows]).to(DEVICE).movedim(-1, 1).float() / 255
         classes = torch.from_numpy(labels[rows]).long().to(DEVICE)

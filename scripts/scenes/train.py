@@ -22,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from scripts.scenes.fetch import cache, fetch
@@ -31,7 +30,8 @@ from scripts.scenes.scenes import Caption, Layers, Scene, random_caption, random
 from scripts.small_model.autoencoder import Autoencoder
 from scripts.small_model.networks import Denoiser, TransformerDenoiser, UNetDenoiser, export_checkpoint, import_checkpoint
 from scripts.training.denoising import Batches, View, denoising_loss, train
-from scripts.training.stage import DEVICE, Stage, Stopped, say
+from scripts.training.encoding import encode, reconstruction_loss, to_tensor
+from scripts.training.stage import DEVICE, Stage, Stopped, say, set_up
 
 SCENES, CHUNK = 16000, 125
 """Scenes to train on, and how many are drawn and kept together."""
@@ -60,12 +60,6 @@ METADATA = {
 def training_scene(index: int) -> Scene:
     """Scene `index` of the training set. Other seeds give unseen scenes."""
     return random_scene(np.random.default_rng((SEED, index)))
-
-
-def to_tensor(images: np.ndarray) -> Tensor:
-    """[B, H, W, 3] uint8 to [B, 3, H, W] float32 in 0..1."""
-    images = torch.from_numpy(np.array(images)).to(DEVICE)
-    return (images.movedim(-1, 1).float() / 255).contiguous(memory_format=torch.channels_last)
 
 
 def images_file(work: Path, number: int) -> Path:
@@ -118,15 +112,12 @@ def train_autoencoder(work: Path, images: np.ndarray, steps: int, batch: int, se
     stage = Stage(work / "autoencoder.pt", model, steps, 2e-3, average=0.995, seconds=seconds)
     while not stage.finished:
         rng = np.random.default_rng((SEED, 1, stage.step))
+        torch.manual_seed(SEED + stage.step)
         crops = []
         for index in rng.integers(len(images), size=batch):
             top, left = corner_of_crop(training_scene(int(index)), rng)
             crops.append(images[index, top : top + CROP, left : left + CROP])
-        target = to_tensor(np.stack(crops))
-        latents = model.encode(target)
-        spread = latents.mean((0, 2, 3)).square().mean() + (latents.std((0, 2, 3)) - 1).square().mean()
-        error = model.decode(latents + 0.03 * torch.randn_like(latents)) - target
-        stage.update(error.square().mean() + 0.02 * error.abs().mean() + 0.002 * spread)
+        stage.update(reconstruction_loss(model, to_tensor(np.stack(crops)), noise=0.03, absolute=0.02, spread=0.002))
     model.load_state_dict(stage.mean)
     say(f"autoencoder: {autoencoder_psnr(model):.2f} dB on unseen scenes")
     return model.eval()
@@ -142,21 +133,11 @@ def autoencoder_psnr(model: Autoencoder, count: int = 12) -> float:
     return float(np.mean(values))
 
 
-@torch.no_grad()
-def encode(work: Path, model: Autoencoder, chunks: int) -> tuple[Tensor, Tensor]:
-    """Every scene's latent, [N, channels, SIDE, SIDE] float16, kept on disk, and its regions, [N, 2 * MOST_ITEMS, SIDE, SIDE] uint8."""
-    file = work / f"latents-{chunks * CHUNK}.safetensors"
-    if not file.exists():
-        say(f"encoding {chunks * CHUNK} scenes")
-        latents = [
-            model.encode(to_tensor(part)).half().cpu()
-            for number in range(chunks)
-            for part in np.array_split(np.load(images_file(work, number), mmap_mode="r"), 5)
-        ]
-        save_file({"latents": torch.cat(latents).contiguous()}, file.with_suffix(".partial"))
-        file.with_suffix(".partial").rename(file)
+def encode_all(work: Path, model: Autoencoder, chunks: int) -> tuple[Tensor, Tensor]:
+    """Every scene's latent, [N, channels, SIDE, SIDE], and its regions, [N, 2 * MOST_ITEMS, SIDE, SIDE] uint8."""
+    parts = (part for number in range(chunks) for part in np.array_split(np.load(images_file(work, number), mmap_mode="r"), 5))
     regions = np.concatenate([np.load(regions_file(work, number)) for number in range(chunks)])
-    return load_file(file)["latents"], torch.from_numpy(regions)
+    return encode(work, model, parts, chunks * CHUNK), torch.from_numpy(regions)
 
 
 class Latents:
@@ -223,10 +204,7 @@ def main() -> None:
     deadline = time.monotonic() + 60 * arguments.minutes
     work = arguments.work.resolve()
     (work / "drawn").mkdir(parents=True, exist_ok=True)
-    import comfy.cli_args
-
-    comfy.cli_args.args.cpu = DEVICE.type == "cpu"
-    torch.set_float32_matmul_precision("high")
+    set_up()
     fetch()
     pool = ProcessPoolExecutor(arguments.workers)
     chunks: list[Future[None]] = [pool.submit(draw_chunk, work, number) for number in range(arguments.scenes // CHUNK)]
@@ -243,7 +221,7 @@ def main() -> None:
             autoencoder, weights = train_autoencoder(work, images, arguments.autoencoder_steps, arguments.batch, seconds), {}
         for chunk in chunks:
             chunk.result()
-        latents = Latents(*encode(work, autoencoder, len(chunks)))
+        latents = Latents(*encode_all(work, autoencoder, len(chunks)))
 
         torch.manual_seed(SEED + 1)
         model = new_denoiser(arguments.network, work / CHECKPOINT).to(DEVICE)

@@ -24,9 +24,9 @@ from torch.nn import functional as F
 from scripts.paths import CHECKPOINT, FEW_STEPS_FILE
 from scripts.small_model.drawings import PALETTE, SHAPES, Item
 from scripts.small_model.networks import Denoiser, UNetDenoiser, export_checkpoint
-from scripts.small_model.train import draw, encode, named, new_denoiser, trained, training_scene, view_of
+from scripts.small_model.train import draw, encode_all, named, new_denoiser, trained, training_scene, view_of
 from scripts.training.denoising import ATTENTION_WEIGHT, Batch, Batches, View, attention_loss, tokenize, train
-from scripts.training.stage import DEVICE, Stage, Stopped, say
+from scripts.training.stage import DEVICE, Stage, Stopped, say, set_up
 
 PICTURES, STEPS, BATCH = 5000, 4000, 32
 GUIDANCE = 4.0
@@ -60,11 +60,6 @@ def clean_from(prediction: Tensor, x: Tensor, alpha: Tensor, sigma: Tensor) -> T
     return alpha * x - sigma * prediction
 
 
-def levels_at(model: UNetDenoiser, level: Tensor) -> tuple[Tensor, Tensor]:
-    """alpha and sigma, [B, 1, 1, 1]."""
-    return tuple(values.to(level.device)[level].view(-1, 1, 1, 1) for values in model.levels)
-
-
 @torch.no_grad()
 def end_of_path(teacher: UNetDenoiser, x: Tensor, level: Tensor, tokens: Tensor, empty: Tensor) -> Tensor:
     """Where DDIM with guidance leads from here, in `TEACHER_STEPS` steps to no noise.
@@ -77,18 +72,18 @@ def end_of_path(teacher: UNetDenoiser, x: Tensor, level: Tensor, tokens: Tensor,
     for step in range(TEACHER_STEPS):
         here = (level * (TEACHER_STEPS - step)) // TEACHER_STEPS
         there = (level * (TEACHER_STEPS - step - 1)) // TEACHER_STEPS
-        alpha, sigma = levels_at(teacher, here)
+        alpha, sigma = teacher.levels_at(here)
         worded, wordless = teacher(torch.cat([x, x]), torch.cat([here, here]), both)[0].chunk(2)
         prediction = wordless + guidance * (worded - wordless)
         clean, noise = clean_from(prediction, x, alpha, sigma), sigma * x + alpha * prediction
-        alpha, sigma = levels_at(teacher, there)
+        alpha, sigma = teacher.levels_at(there)
         x = alpha * clean + sigma * noise
     return clean
 
 
 def distillation_loss(teacher: UNetDenoiser, student: Denoiser, empty: Tensor, batch: Batch) -> Tensor:
     level = 999 - 1000 * torch.randint(LEVELS, (len(batch.x0),), device=DEVICE) // LEVELS
-    alpha, sigma = levels_at(teacher, level)
+    alpha, sigma = teacher.levels_at(level)
     x = alpha * batch.x0 + sigma * torch.randn_like(batch.x0)
     target = end_of_path(teacher, x, level, batch.tokens, empty)
     prediction, layers = student(x, level, batch.tokens)
@@ -107,12 +102,9 @@ def main() -> None:
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    import comfy.cli_args
-
-    comfy.cli_args.args.cpu = DEVICE.type == "cpu"
-    torch.set_float32_matmul_precision("high")
+    set_up()
     autoencoder, weights = trained(CHECKPOINT)
-    latents = encode(work, autoencoder.to(DEVICE), draw(work, arguments.pictures))
+    latents = encode_all(work, autoencoder.to(DEVICE), draw(work, arguments.pictures))
     teacher = new_denoiser()
     teacher.load_state_dict(weights)
     teacher.to(DEVICE).eval().requires_grad_(False)

@@ -68,11 +68,15 @@ class UNetDenoiser(Denoiser):
         alphas = (1 - betas).cumprod(0)
         return alphas.sqrt().float(), (1 - alphas).sqrt().float()
 
+    def levels_at(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        """alpha and sigma of these timesteps, [B] to [B, 1, 1, 1]."""
+        alpha, sigma = (values.to(level.device)[level].view(-1, 1, 1, 1) for values in self.levels)
+        return alpha, sigma
+
     def add_noise(self, x0: Tensor, noise: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         level = (999.999 * (1 - share**self.high_noise)).long()
-        alpha, sigma = (values.to(x0.device)[level] for values in self.levels)
-        a, s = alpha.view(-1, 1, 1, 1), sigma.view(-1, 1, 1, 1)
-        return a * x0 + s * noise, level, a * noise - s * x0, alpha
+        a, s = self.levels_at(level)
+        return a * x0 + s * noise, level, a * noise - s * x0, a.flatten()
 
     def forward(self, x: Tensor, level: Tensor, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
         from comfy.ldm.modules.attention import attention_pytorch

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from scripts.paths import CHECKPOINT, TRANSFORMER_FILE
@@ -28,7 +27,8 @@ from scripts.small_model.autoencoder import Autoencoder
 from scripts.small_model.drawings import SIZE, Item, Scene, cells, random_scene
 from scripts.small_model.networks import Denoiser, TransformerDenoiser, UNetDenoiser, export_checkpoint, import_checkpoint
 from scripts.training.denoising import Batches, View, denoising_loss, train
-from scripts.training.stage import DEVICE, Stage, Stopped, say
+from scripts.training.encoding import encode, reconstruction_loss, to_tensor
+from scripts.training.stage import DEVICE, Stage, Stopped, say, set_up
 
 PICTURES = 5000
 AUTOENCODER_STEPS, AUTOENCODER_BATCH, CROP = 900, 8, 96
@@ -69,12 +69,6 @@ def draw(work: Path, count: int) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
-def to_tensor(pictures: np.ndarray) -> Tensor:
-    """[B, H, W, 3] uint8 to [B, 3, H, W] float32 in 0..1."""
-    pictures = torch.from_numpy(np.array(pictures)).to(DEVICE)
-    return (pictures.movedim(-1, 1).float() / 255).contiguous(memory_format=torch.channels_last)
-
-
 def new_autoencoder() -> Autoencoder:
     from scripts.small_model.comfyui_node import LATENT_CHANNELS
 
@@ -87,28 +81,19 @@ def train_autoencoder(work: Path, pictures: np.ndarray) -> Autoencoder:
     stage = Stage(work / "autoencoder.pt", model, AUTOENCODER_STEPS, 2e-3, average=0.98)
     while not stage.finished:
         rng = np.random.default_rng((SEED, 1, stage.step))
+        torch.manual_seed(SEED + stage.step)
         crops = []
         for index in rng.integers(len(pictures), size=AUTOENCODER_BATCH):
             top, left = rng.integers(0, (SIZE - CROP) // 8 + 1, size=2) * 8
             crops.append(pictures[index, top : top + CROP, left : left + CROP])
-        target = to_tensor(np.stack(crops))
-        latents = model.encode(target)
-        spread = latents.mean((0, 2, 3)).square().mean() + (latents.std((0, 2, 3)) - 1).square().mean()
-        error = model.decode(latents + 0.05 * torch.randn_like(latents)) - target
-        stage.update(error.square().mean() + 0.05 * error.abs().mean() + 0.01 * spread)
+        stage.update(reconstruction_loss(model, to_tensor(np.stack(crops)), noise=0.05, absolute=0.05, spread=0.01))
     model.load_state_dict(stage.mean)
     return model.eval()
 
 
-@torch.no_grad()
-def encode(work: Path, model: Autoencoder, pictures: np.ndarray) -> Tensor:
-    """The pictures' latents, [N, 4, 32, 32] float32, kept on disk."""
-    path = work / f"latents-{len(pictures)}.safetensors"
-    if not path.exists():
-        say(f"encoding {len(pictures)} pictures")
-        latents = [model.encode(to_tensor(pictures[start : start + 16])).cpu() for start in range(0, len(pictures), 16)]
-        save_file({"latents": torch.cat(latents).contiguous()}, path)
-    return load_file(path)["latents"]
+def encode_all(work: Path, model: Autoencoder, pictures: np.ndarray) -> Tensor:
+    """The pictures' latents, [N, 4, 32, 32]."""
+    return encode(work, model, (pictures[start : start + 16] for start in range(0, len(pictures), 16)), len(pictures))
 
 
 def new_denoiser(network: str = "unet", checkpoint: Path = CHECKPOINT) -> Denoiser:
@@ -178,14 +163,11 @@ def main() -> None:
     start, output = arguments.start or (None if is_unet else CHECKPOINT), arguments.output or (CHECKPOINT if is_unet else TRANSFORMER_FILE)
     work = arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    import comfy.cli_args
-
-    comfy.cli_args.args.cpu = DEVICE.type == "cpu"
-    torch.set_float32_matmul_precision("high")
+    set_up()
     try:
         pictures = draw(work, arguments.pictures)
         autoencoder = trained(start)[0].to(DEVICE) if start else train_autoencoder(work, pictures)
-        latents = encode(work, autoencoder, pictures)
+        latents = encode_all(work, autoencoder, pictures)
         say(f"latents: mean {latents.mean():.3f}, standard deviation {latents.std():.3f}")
         torch.manual_seed(SEED + 1)
         model = new_denoiser(arguments.network, start or CHECKPOINT)

@@ -41,7 +41,8 @@ class View:
 
 @dataclass(frozen=True)
 class Batch:
-    """
+    """The rows of one step.
+
     Attributes:
         x0: latents, [B, channels, h, w].
         tokens: [B, 77] or fewer.
@@ -150,7 +151,7 @@ def train(stage: Stage, batches: Batches, loss_of: Callable[[Batch], Tensor]) ->
     """Runs a stage to its end."""
     loader = DataLoader(batches, batch_size=None, sampler=range(stage.step, stage.steps), num_workers=WORKERS)
     for step, batch in zip(range(stage.step, stage.steps), loader, strict=True):
-        torch.manual_seed(batches.seed[0] + step)
-        stage.update(loss_of(batch.to(DEVICE)))
         if stage.finished:
             return
+        torch.manual_seed(batches.seed[0] + step)
+        stage.update(loss_of(batch.to(DEVICE)))

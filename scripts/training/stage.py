@@ -14,6 +14,14 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SAVE_SECONDS = 240
 
 
+def set_up() -> None:
+    """Tells ComfyUI, before more of it is imported, where the networks are trained."""
+    import comfy.cli_args
+
+    comfy.cli_args.args.cpu = DEVICE.type == "cpu"
+    torch.set_float32_matmul_precision("high")
+
+
 class Stopped(Exception):
     """A signal asked for the end; what was reached is saved."""
 
@@ -62,7 +70,7 @@ class Stage:
 
     @property
     def progress(self) -> float:
-        return max(self.step / self.steps, self.spent / self.seconds)
+        return max(self.step / self.steps, 1.0 if self.spent >= self.seconds else self.spent / self.seconds)
 
     @property
     def finished(self) -> bool:

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from scripts.scenes.scenes import random_caption, random_scene
+from scripts.small_model.autoencoder import Autoencoder
 from scripts.small_model.distil import GUIDANCE, clean_from, contradicted_picture, end_of_path
 from scripts.small_model.train import new_denoiser, training_scene, whole_picture
 from scripts.training.denoising import Batches, View, attention_loss, batch_of, tokenize, tokenizer, train
+from scripts.training.encoding import encode
 from scripts.training.stage import Stage, Stopped
 
 
@@ -96,6 +98,23 @@ def test_a_stage_ends_in_its_time_with_a_rate_that_has_fallen(tmp_path, monkeypa
     assert rates[-1] < 0.005
 
 
+def test_a_stage_without_time_left_makes_no_step(tmp_path):
+    _, stage = stage_of(tmp_path / "late.pt", seconds=-1)
+    assert stage.finished
+    batches = Batches(partial(whole_picture, torch.zeros(5, 4, 32, 32)), 1, (3, 1))
+    train(stage, batches, lambda batch: pytest.fail("a step was made"))
+
+
+def test_latents_are_kept_for_the_autoencoder_that_made_them(tmp_path):
+    pictures = np.random.default_rng(0).integers(256, size=(3, 32, 32, 3), dtype=np.uint8)
+    one, other = (Autoencoder(4, 8, spread=spread, centre=0.5).eval() for spread in (4.0, 5.0))
+    first = encode(tmp_path, one, [pictures[:2], pictures[2:]], 3)
+    assert first.shape == (3, 4, 4, 4)
+    assert torch.equal(encode(tmp_path, one, iter(()), 3), first)
+    assert torch.equal(encode(tmp_path, one.to(memory_format=torch.channels_last), iter(()), 3), first)
+    assert not torch.equal(encode(tmp_path, other, [pictures], 3), first)
+
+
 def test_a_batch_is_the_same_whoever_makes_it():
     latents = torch.zeros(50, 4, 32, 32)
     batches = Batches(partial(whole_picture, latents), 6, (3, 1))
@@ -137,16 +156,16 @@ def test_the_end_of_the_teachers_path_is_the_picture_that_it_sees():
     tokens = torch.cat([torch.tensor([tokenize((("a red circle", 0),))[0]]), empty])
 
     class Teacher:
-        levels = new_denoiser().levels
+        levels_at = new_denoiser().levels_at
 
         def __call__(self, x, level, read):
-            alpha, sigma = (values[level].view(-1, 1, 1, 1) for values in self.levels)
+            alpha, sigma = self.levels_at(level)
             x0 = torch.where((read == empty).all(1).view(-1, 1, 1, 1), wordless, worded)
             noise = (x - alpha * x0) / sigma
             return alpha * noise - sigma * x0, []
 
     x, level = torch.randn(2, 4, 8, 8), torch.tensor([999, 499])
-    alpha, sigma = (values[level].view(-1, 1, 1, 1) for values in Teacher.levels)
+    alpha, sigma = Teacher.levels_at(level)
     assert torch.allclose(clean_from(alpha * x - sigma * worded, alpha * worded + sigma * x, alpha, sigma), worded, atol=1e-5)
     found = end_of_path(Teacher(), x, level, tokens, empty)
     assert torch.allclose(found[1:], wordless, atol=1e-4)
