@@ -5,7 +5,7 @@ PYTEST = $(IN_HOST) -m pytest
 IN_TWO = -n 2 --dist loadfile
 SERVERS = tests/server tests/fleet tests/publish tests/browser
 
-.PHONY: demo test test-fast test-browser static train distil measure exactness quality solvers bench bench-fleet figures tune pictures locale workflows screenshots artwork archive hold hero
+.PHONY: demo test test-fast test-browser static train train-scenes measure-scenes distil measure exactness quality solvers bench bench-fleet figures tune pictures locale workflows screenshots artwork archive hold hero
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) scripts/demo.py
@@ -33,13 +33,19 @@ test-browser: ## ComfyUI's page in a headless Chromium (apt-get install chromium
 train:  ## train the small model: make train ARGS="--work DIR" (minutes on a GPU, hours on a CPU; resumes where it stopped)
 	$(IN_HOST) scripts/small_model/train.py $(ARGS)
 
+train-scenes: ## train the checkpoint of the scenes: make train-scenes ARGS="--work DIR" (minutes on a GPU; resumes where it stopped)
+	$(IN_HOST) scripts/scenes/train.py $(ARGS)
+
+measure-scenes: ## score the checkpoint of the scenes with the classifier and draw its contact sheets under output/scenes
+	$(IN_HOST) scripts/scenes/measure.py $(ARGS)
+
 distil:  ## distil the small model to 4 steps: make distil ARGS="--work DIR" (resumes where it stopped)
 	$(IN_HOST) scripts/small_model/distil.py $(ARGS)
 
 measure: ## score the small model and draw its contact sheets under output/; ARGS="--network transformer" or few-steps for those
 	$(IN_HOST) scripts/small_model/measure.py $(ARGS)
 
-quality: ## score masks and edits on drawn pictures beside diffusers'; resumes; QUICK=1 for a few of each kind; ARGS="--subject transformer"
+quality: ## score masks and edits beside diffusers'; resumes; QUICK=1 for a few of each kind; ARGS="--subject transformer" or scenes
 	$(IN_HOST) benchmarks/quality/run.py $(if $(QUICK),--quick) $(ARGS)
 
 solvers: ## score each solver's edits in 4 and 8 steps; resumes; writes benchmarks/results/solvers.json and a table
@@ -68,6 +74,7 @@ workflows: ## write workflows/, their API twins and pictures, and subgraphs/ fro
 
 screenshots: ## run every workflow in ComfyUI's page: thumbnails, docs/images/, output/screenshots/; make screenshots ARGS="sweep help" for some
 	$(IN_HOST) scripts/shipped/screenshots.py $(ARGS)
+
 hero:   ## draw the picture at the top of the README with the nodes themselves
 	$(IN_HOST) scripts/readme_picture.py
 

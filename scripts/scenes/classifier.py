@@ -86,7 +86,7 @@ def look(model: Classifier, images: np.ndarray) -> list[tuple[dict[str, Seen], s
     """For each image, [N, SIZE, SIZE, 3] uint8, its objects by name and its floor."""
     found = []
     for start in range(0, len(images), 32):
-        batch = torch.from_numpy(images[start : start + 32]).movedim(-1, 1).float() / 255
+        batch = torch.tensor(images[start : start + 32]).movedim(-1, 1).float() / 255
         names, colours, accessories, floors = model(batch)
         classes = names.argmax(1).numpy()
         for row in range(len(batch)):
@@ -110,6 +110,18 @@ def look(model: Classifier, images: np.ndarray) -> list[tuple[dict[str, Seen], s
                 objects[name] = Seen(name, cells, colour, accessory)
             found.append((objects, FLOOR_NAMES[int(floors[row].argmax())]))
     return found
+
+
+@torch.inference_mode()
+def share_of(model: Classifier, image: np.ndarray, region: np.ndarray, name: str, colour: str | None) -> float:
+    """The share of a region's cells, [SIZE, SIZE] bool, that show this object in this colour."""
+    names, colours, *_ = model(torch.tensor(image)[None].movedim(-1, 1).float() / 255)
+    shown = names[0].argmax(0) == 1 + NAMES.index(name)
+    if colour:
+        shown &= colours[0, 1:].argmax(0) == COLOUR_NAMES.index(colour)
+    step = SIZE // CELLS
+    inside = torch.from_numpy(region.reshape(CELLS, step, CELLS, step).mean((1, 3)) > 0.5)
+    return shown[inside].float().mean().item()
 
 
 def labels_of(scene: Scene, layers: Layers) -> np.ndarray:

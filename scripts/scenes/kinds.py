@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from scripts.scenes.objects import ACCESSORIES, KINDS, TRAINED_OBJECTS, colours_of, is_held_out_pair
 from scripts.scenes.rooms import FLOORS, OUTDOORS, SIZE
-from scripts.scenes.scenes import Item, Scene, full_caption, random_item, random_scene
+from scripts.scenes.scenes import Item, Layers, Scene, full_caption, random_item, random_scene
 
 SEED = 7
 
@@ -46,24 +47,43 @@ class Edit:
         before, after = self.source.draw(), self.target.draw()
         if self.kind == "floor":
             below = np.arange(SIZE)[:, None] >= self.source.room.horizon
-            region = below & ~before.masks.any(0)
+            regions = [below & ~before.masks.any(0)]
         elif self.kind == "accessory":
-            region = (before.accessories >= 0.5).any(0) | (after.accessories >= 0.5).any(0)
+            regions = [(before.accessories >= 0.5).any(0) | (after.accessories >= 0.5).any(0)]
+        elif self.kind == "add":
+            regions = [self._empty_side()]
         else:
-            region = np.zeros((SIZE, SIZE), bool)
-            for layers, indices in zip((before, after), self.changed, strict=True):
-                for index in indices:
-                    region |= layers.masks[index] | layers.shadow_masks[index]
-        return Truth(before.image, after.image, region)
+            regions = [
+                np.logical_or.reduce([layers.masks[index] | layers.shadow_masks[index] for layers, index in pairs])
+                for pairs in self._changed_layers(before, after)
+            ]
+        return Truth(before.image, after.image, tuple(regions))
+
+    def _changed_layers(self, before: Layers, after: Layers) -> list[list[tuple[Layers, int]]]:
+        """For each change what it looks like before and after."""
+        sides = [[(layers, index) for index in indices] for layers, indices in zip((before, after), self.changed, strict=True)]
+        return [[one for one in pair if one] for pair in itertools.zip_longest(*sides)]
+
+    def _empty_side(self) -> np.ndarray:
+        """Of the middle between the added object and the one that is there, the side on which it stands."""
+        (index,) = self.changed[1]
+        added, other = self.target.items[index].x, self.target.items[1 - index].x
+        columns = np.arange(SIZE)[None].repeat(SIZE, 0)
+        return np.sign(columns - (added + other) / 2) == np.sign(added - other)
 
 
 @dataclass(frozen=True)
 class Truth:
-    """The image before, the image as it shall be, and the region that may change, [SIZE, SIZE] bool."""
+    """The image before, the image as it could be afterwards, and for each change the region that it may change, [SIZE, SIZE] bool."""
 
     before: np.ndarray
     after: np.ndarray
-    region: np.ndarray
+    regions: tuple[np.ndarray, ...]
+
+    @property
+    def region(self) -> np.ndarray:
+        """Where the image may change."""
+        return np.logical_or.reduce(self.regions)
 
 
 def random_edit(kind: str, index: int, seed: int = SEED) -> Edit:

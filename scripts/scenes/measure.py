@@ -1,6 +1,6 @@
 """Scores the small model in the real ComfyUI and draws its contact sheets.
 
-    python3 scripts/environment/prepare.py scripts/scenes/measure.py [--count 300] [--output output/scenes]
+    make measure-scenes ARGS="--count 300"
 
 Autoencoder: PSNR on unseen scenes. Text to image: ComfyUI's KSampler, 20 steps; does the classifier see the named objects and colours?
 `--sheets` draws only what the scenes and the seven kinds of edit look like, for which nothing needs to be trained.
@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from scripts.paths import SCENES_CHECKPOINT, SCENES_CLASSIFIER
 from scripts.scenes.classifier import accuracy, load_classifier, look
-from scripts.scenes.fetch import cache, fetch
+from scripts.scenes.fetch import fetch
 from scripts.scenes.kinds import EDITS, random_edit
 from scripts.scenes.scenes import Scene, full_caption, random_scene
 
@@ -123,8 +124,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=300, help="prompts of each kind")
     parser.add_argument("--output", type=Path, default=Path("output/scenes"))
-    parser.add_argument("--checkpoint", type=Path, default=cache() / "training" / "scenes.safetensors")
-    parser.add_argument("--classifier", type=Path, default=cache() / "training" / "classifier.safetensors")
+    parser.add_argument("--checkpoint", type=Path, default=SCENES_CHECKPOINT)
+    parser.add_argument("--classifier", type=Path, default=SCENES_CLASSIFIER)
     parser.add_argument("--sheets", action="store_true", help="draw the sheets of the scenes and edits and stop")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)

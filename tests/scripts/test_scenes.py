@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
 
 from scripts.scenes import objects, scenes
 from scripts.scenes.kinds import EDITS, random_edit
 from scripts.scenes.rooms import FLOORS, SIZE, WALLS
+from support.renders import drawn_renders
 
-SIDE = 64
 SCENES = range(40)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def stand_ins(tmp_path_factory):
-    """Red discs with a dark rim and a white spot; no two renders are of one size."""
-    folder = tmp_path_factory.mktemp("renders")
-    renders = [kind.render for kind in objects.KINDS.values()] + [render for render, _ in objects.ACCESSORIES.values()]
-    for number, render in enumerate(renders):
-        image = Image.new("RGBA", (SIDE, SIDE))
-        brush = ImageDraw.Draw(image)
-        edge = 4 + number % 5
-        brush.ellipse((edge, edge, SIDE - edge, SIDE - edge), fill=(210, 40, 60, 255), outline=(60, 20, 20, 255))
-        brush.ellipse((20, 20, 28, 28), fill=(255, 255, 255, 255))
-        image.save(folder / f"{render}.webp", lossless=True)
-    previous, objects.FOLDER = objects.FOLDER, folder
-    for cached in (objects.load_render, objects.sprite):
-        cached.cache_clear()
-    yield
-    objects.FOLDER = previous
-    for cached in (objects.load_render, objects.sprite):
-        cached.cache_clear()
+    with drawn_renders(tmp_path_factory.mktemp("renders")):
+        yield
 
 
 def scene_of(index: int, count: int | None = None, trained: bool = True) -> scenes.Scene:
