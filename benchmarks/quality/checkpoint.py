@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 from scripts.host import in_comfy
@@ -12,46 +13,47 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scripts.small_model.drawings import Scene
-
 from .edits import Edit
-from .subjects import FILES, Subject
+from .subjects import FILES, SUBJECTS, Subject
 
 comfy.utils.PROGRESS_BAR_ENABLED = False
 
 
 @functools.cache
-def loaded() -> tuple[Any, Any, Any]:
-    """MODEL, CLIP and VAE of the small checkpoint, once a process."""
-    return in_comfy.load_checkpoint()
+def _loaded(file: Path) -> tuple[Any, Any, Any]:
+    return in_comfy.load_checkpoint(file)
+
+
+def loaded(subject: Subject = SUBJECTS[0]) -> tuple[Any, Any, Any]:
+    """MODEL, CLIP and VAE of the checkpoint that the subject reads, once a process."""
+    return _loaded(FILES[subject][0])
 
 
 @functools.cache
 def model_of(subject: Subject) -> Any:
     """The subject's MODEL, once a process."""
-    return loaded()[0] if subject == "unet" else in_comfy.load_network(FILES[subject][-1])
+    return in_comfy.load_network(FILES[subject][-1]) if len(FILES[subject]) > 1 else loaded(subject)[0]
 
 
 @functools.lru_cache(maxsize=256)
-def encoded(text: str) -> list[list[Any]]:
+def encoded(text: str, subject: Subject = SUBJECTS[0]) -> list[list[Any]]:
     """A prompt's CONDITIONING."""
     with torch.inference_mode():
-        return in_comfy.encode(loaded()[1], text)
-
-
-def latent_of(edit: Edit) -> dict[str, Tensor]:
-    """The picture of an edit as a LATENT."""
-    return {"samples": _samples(edit.scene)}
+        return in_comfy.encode(loaded(subject)[1], text)
 
 
 @functools.lru_cache(maxsize=64)
-def _samples(scene: Scene) -> Tensor:
-    photo = in_comfy.to_image(scene.image())
+def _samples(edit: Edit, subject: Subject) -> Tensor:
     with torch.inference_mode():
-        return loaded()[2].encode(photo)
+        return loaded(subject)[2].encode(in_comfy.to_image(edit.photo))
 
 
-def picture_of(samples: Tensor) -> np.ndarray:
+def latent_of(edit: Edit, subject: Subject = SUBJECTS[0]) -> dict[str, Tensor]:
+    """The picture of an edit as a LATENT."""
+    return {"samples": _samples(edit, subject)}
+
+
+def picture_of(samples: Tensor, subject: Subject = SUBJECTS[0]) -> np.ndarray:
     """The first picture of decoded latents, [H, W, 3] uint8."""
     with torch.inference_mode():
-        return (loaded()[2].decode(samples)[0].clamp(0, 1) * 255).round().byte().numpy()
+        return (loaded(subject)[2].decode(samples)[0].clamp(0, 1) * 255).round().byte().numpy()

@@ -1,4 +1,4 @@
-"""The edits that are scored: drawn pictures, what is asked of them, and where in the picture that is."""
+"""Edits of drawn pictures: what is asked of them, and where in the picture that is."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from scripts.small_model.drawings import PALETTE, SHAPES, SIZE, Item, Scene, cov
 Kind = Literal["colour", "shape", "remove", "add", "two"]
 KINDS: tuple[Kind, ...] = ("colour", "shape", "remove", "add", "two")
 """Another colour, another shape, an object less, an object more on an empty side, another colour for each of two objects."""
-
-SCORED, TUNING = 31_415, 27_182
-"""Seeds of the two sets of edits. Training and its measurements draw from other ones."""
 
 MARGIN = 12
 """Pixels that an object keeps from the side of the picture that counts as empty."""
@@ -41,6 +38,7 @@ class Change:
     before: Item | None
     after: Item | None
     side: str = ""
+    rest: None = None
 
     @cached_property
     def region(self) -> np.ndarray:
@@ -71,6 +69,22 @@ class Edit:
         return np.logical_or.reduce([change.region for change in self.changes])
 
     @property
+    def photo(self) -> np.ndarray:
+        return self.scene.image()
+
+    @property
+    def asked_photo(self) -> np.ndarray:
+        return self.asked.image()
+
+    @property
+    def caption(self) -> str:
+        return self.scene.caption
+
+    @property
+    def asked_caption(self) -> str:
+        return self.asked.caption
+
+    @property
     def others(self) -> tuple[Item, ...]:
         """The objects that must stay what they are."""
         changed = {change.before for change in self.changes}
@@ -87,11 +101,6 @@ class Edit:
     def background(self) -> Scene:
         """The scene without the objects that change."""
         return replace(self.scene, items=self.others)
-
-
-def make_edits(seed: int, each: int) -> list[Edit]:
-    """`each` edits of every kind, kinds taking turns, so that any beginning of the list holds all of them about equally often."""
-    return [make_edit(seed, kind, number) for number in range(each) for kind in KINDS]
 
 
 def make_edit(seed: int, kind: Kind, number: int) -> Edit:

@@ -1,8 +1,6 @@
-"""Whether an edited picture shows what was asked, and whether the rest is still what it was."""
+"""Drawn pictures, judged by their colours and outlines."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -10,28 +8,14 @@ from scipy import ndimage
 from scripts.small_model.drawings import PALETTE, Item, coverage
 from scripts.small_model.see import NEAR, SMALLEST, shape_of
 
-from .edits import Change, Edit
+from .drawings import Change, Edit
 from .scores import widened
+from .verdict import Verdict
 
 MOST = 2 / 3
 """Share of a region that must be unchanged, or gone, for its object to be so."""
 MAJORITY = 1 / 2
 """Share of a region that must be of a colour for the region to be of that colour."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is seen in a picture.
-
-    Attributes:
-        success: whether every change happened.
-        degree: how far, in 0..1; for comparing settings where success alone is too coarse.
-        others_kept: whether the other objects are what they were; None where there are none.
-    """
-
-    success: bool
-    degree: float
-    others_kept: bool | None
 
 
 def judge(edit: Edit, picture: np.ndarray) -> Verdict:

@@ -11,11 +11,14 @@ from .result import Result
 from .settings import Setting
 from .subjects import Subject
 
-OURS, FOUND, PUBLISHED, TRUE_MASK = "ours", "ours_place_found", "ours_as_published", "ours_true_mask"
-SHIPPED, REPAIRED, FLOWEDIT, IMG2IMG = "diffusers_as_shipped", "diffusers_repaired", "flowedit", "img2img"
+OURS, FOUND, UNNAMED = "ours", "ours_place_found", "ours_without_source"
+PUBLISHED, TRUE_MASK = "ours_as_published", "ours_true_mask"
+SHIPPED, REPAIRED, NAMED = "diffusers_as_shipped", "diffusers_repaired", "diffusers_source_named"
+FLOWEDIT, IMG2IMG, INPAINT = "flowedit", "img2img", "inpaint"
 METHODS: dict[Subject, tuple[str, ...]] = {
     "unet": (OURS, FOUND, TRUE_MASK, SHIPPED, REPAIRED, IMG2IMG),
     "transformer": (FOUND, PUBLISHED, TRUE_MASK, FLOWEDIT, IMG2IMG),
+    "scenes": (FOUND, UNNAMED, PUBLISHED, TRUE_MASK, SHIPPED, REPAIRED, NAMED, FLOWEDIT, IMG2IMG, INPAINT),
 }
 """Of each subject, the pack's own first. diffusers has no LEDITS++ for transformers."""
 
@@ -50,16 +53,23 @@ def _repaired() -> Method:
     return Reference.repaired()
 
 
-def _img2img() -> Method:
-    from .img2img import img2img
+def _source_named() -> Method:
+    from .references import Reference
 
-    return img2img
+    return Reference.source_named()
+
+
+def _by_sampler(name: str) -> Method:
+    from . import img2img
+
+    return getattr(img2img, name)
 
 
 _MAKERS: dict[str, Callable[[], Method]] = {
-    **{name: functools.partial(_ours, name) for name in (OURS, FOUND, PUBLISHED, TRUE_MASK, FLOWEDIT)},
+    **{name: functools.partial(_ours, name) for name in (OURS, FOUND, UNNAMED, PUBLISHED, TRUE_MASK, FLOWEDIT)},
     SHIPPED: _as_shipped,
     REPAIRED: _repaired,
-    IMG2IMG: _img2img,
+    NAMED: _source_named,
+    **{name: functools.partial(_by_sampler, name) for name in (IMG2IMG, INPAINT)},
 }
 """Imports wait until a method is asked for: diffusers takes seconds."""

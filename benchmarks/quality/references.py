@@ -14,16 +14,18 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from benchmarks.reference.pipeline import AsShipped, Repaired, clip_tokenizer, reference_pipeline
+from benchmarks.reference.pipeline import AsShipped, EightChannels, Repaired, SourceNamed, clip_tokenizer, reference_pipeline
 from benchmarks.reference.unet import diffusers_unet, to_diffusers
-from scripts.small_model.comfyui_node import TEXT_MODEL, UNET
+from scripts.small_model.comfyui_node import SCENES_UNET, TEXT_MODEL, UNET
 
 from .checkpoint import latent_of, loaded
 from .cut import cut, stacked
 from .edits import Edit
 from .result import Result
-from .settings import SEED, Setting, edit_requests
+from .settings import SEED, EditRequest, Setting, edit_requests
+from .subjects import FILES, SUBJECTS, Subject
 
+CONFIGURATIONS: dict[Subject, dict[str, Any]] = {"unet": UNET, "scenes": SCENES_UNET}
 UNET_PREFIX, TEXT_PREFIX = "model.diffusion_model.", "cond_stage_model.transformer.text_model."
 
 
@@ -41,7 +43,8 @@ class Watched:
 
     def _watch(self, maps: Tensor) -> Tensor:
         self.smoothed.append(self._smooth(maps))
-        return self.smoothed[-1]
+        eight = self.unet.config.in_channels == 8
+        return self.smoothed[-1].as_subclass(EightChannels) if eight else self.smoothed[-1]
 
 
 class WatchedShipped(Watched, AsShipped):
@@ -51,6 +54,10 @@ class WatchedShipped(Watched, AsShipped):
 
 
 class WatchedRepaired(Watched, Repaired):
+    first_intersection = 1000
+
+
+class WatchedSourceNamed(Watched, SourceNamed):
     first_intersection = 1000
 
 
@@ -68,9 +75,14 @@ class Reference:
     def repaired(cls) -> Reference:
         return cls(WatchedRepaired, official_levels=True)
 
+    @classmethod
+    def source_named(cls) -> Reference:
+        """What is added has the masks of what it replaces."""
+        return cls(WatchedSourceNamed, official_levels=True)
+
     def __call__(self, edit: Edit, setting: Setting, full: bool = False) -> Result:
-        pipeline, error = self._pipeline(setting.steps, setting.skip), None
-        original = latent_of(edit)["samples"]
+        pipeline, error = self._pipeline(setting.subject, setting.steps, setting.skip), None
+        original = latent_of(edit, setting.subject)["samples"]
         with torch.inference_mode():
             pipeline.invert_latents(original, setting.steps, setting.skip, SEED)
             if full:  # before any edit, since those leave their attention processors installed
@@ -81,21 +93,21 @@ class Reference:
         rows, columns = original.shape[-2:]
         return Result(samples, masks, (rows // 4, columns // 4), error)
 
-    @functools.lru_cache(maxsize=8)  # noqa: B019 (there are two of them, which live as long as the process)
-    def _pipeline(self, steps: int, skip: float) -> Any:
+    @functools.lru_cache(maxsize=8)  # noqa: B019 (there are three of them, which live as long as the process)
+    def _pipeline(self, subject: Subject, steps: int, skip: float) -> Any:
         levels = None
         if self._official_levels:
-            model = loaded()[0]
+            model = loaded(subject)[0]
             sigmas = in_comfy.run("LEDITS_Schedule", model=model, steps=steps, skip=skip)[0]
             levels = [int(t) for t in model.get_model_object("model_sampling").timestep(sigmas[:-1])]
-        return reference_pipeline(self._kind, unet(), text_encoder(), clip_tokenizer(), "v_prediction", levels)
+        return reference_pipeline(self._kind, unet(subject), text_encoder(subject), clip_tokenizer(), "v_prediction", levels)
 
 
 def _edited(pipeline: Any, edit: Edit, setting: Setting) -> tuple[Tensor, dict[str, Tensor]]:
     """The edited latent, and the masks on the way to it."""
     asked = edit_requests(edit, setting)
     predictions: list[Tensor] = []
-    pipeline.smoothed = []
+    pipeline.smoothed, pipeline.source_of = [], _source_of(asked)
     watch = pipeline.unet.register_forward_hook(lambda network, inputs, output: predictions.append(output.sample))
     try:
         samples = pipeline.edit_latents(
@@ -121,29 +133,36 @@ def _edited(pipeline: Any, edit: Edit, setting: Setting) -> tuple[Tensor, dict[s
     return samples, stacked(seen, len(asked))
 
 
+def _source_of(asked: list[EditRequest]) -> dict[int, int]:
+    """By the number of what replaces something that of what it replaces, which is the request before it."""
+    return {number: number - 1 for number in range(1, len(asked)) if asked[number].add and asked[number].change is asked[number - 1].change}
+
+
 def _replayed(pipeline: Any) -> Tensor:
+    pipeline.source_of = {}
     return pipeline.edit_latents([], [], [], [], [], mask_mode="noise")
 
 
 @functools.cache
-def unet() -> Any:
+def unet(subject: Subject = SUBJECTS[0]) -> Any:
     """The checkpoint's UNet under diffusers' names."""
-    network = diffusers_unet(UNET)
-    network.load_state_dict(to_diffusers(_weights(UNET_PREFIX), UNET))
+    configuration = CONFIGURATIONS[subject]
+    network = diffusers_unet(configuration)
+    network.load_state_dict(to_diffusers(_weights(subject, UNET_PREFIX), configuration))
     # The repaired pipeline edits with timesteps of a kind of its own, which would make every layer's output one too, and slow.
     network.register_forward_pre_hook(lambda network, inputs: (*inputs[:1], *(int(timestep) for timestep in inputs[1:])))
     return network
 
 
 @functools.cache
-def text_encoder() -> CLIPTextModel:
+def text_encoder(subject: Subject = SUBJECTS[0]) -> CLIPTextModel:
     """The checkpoint's text model in transformers."""
     model = CLIPTextModel(CLIPTextConfig(**TEXT_MODEL))
     names = {name.removeprefix("text_model."): name for name in model.state_dict()}
-    model.load_state_dict({names[name]: value for name, value in _weights(TEXT_PREFIX).items()})
+    model.load_state_dict({names[name]: value for name, value in _weights(subject, TEXT_PREFIX).items()})
     return model.eval()
 
 
-def _weights(prefix: str) -> dict[str, Tensor]:
-    stored = load_file(in_comfy.CHECKPOINT)
+def _weights(subject: Subject, prefix: str) -> dict[str, Tensor]:
+    stored = load_file(FILES[subject][0])
     return {name.removeprefix(prefix): value.float() for name, value in stored.items() if name.startswith(prefix)}

@@ -1,9 +1,9 @@
-"""`make quality`: scores masks and edits on drawn pictures, ours beside others on the same weights.
+"""`make quality`: scores masks and edits, ours beside others on the same weights.
 
-    python benchmarks/quality/run.py [--subject transformer] [--quick] [--methods NAME ...] [--each N]
+    python benchmarks/quality/run.py [--subject SUBJECT] [--quick] [--methods NAME ...] [--each N]
 
 Writes benchmarks/results/quality.json, beside it a table, a plot and some edits to look at, and contact sheets under output/quality; for
-the transformer quality-transformer.json and so on. What was made is kept under output/quality and not made again; stop and start it as
+the other subjects quality-transformer.json and so on. What was made is kept under output/quality and not made again; stop and start it as
 you like. --quick makes a few edits of each kind and keeps its figures apart, under output/quality.
 """
 
@@ -24,7 +24,7 @@ from benchmarks.quality.subjects import FILES, SUBJECTS, Subject, file_name
 from benchmarks.quality.work import Job, Workers
 from scripts.paths import CHECKOUT, RESULTS
 
-EACH: dict[Subject, int] = {"unet": 40, "transformer": 10}  # an edit by the transformer takes five times as long
+EACH: dict[Subject, int] = {"unet": 40, "transformer": 10, "scenes": 36}  # an edit by the transformer takes five times as long
 QUICK_EACH = 3
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     started = time.monotonic()
     settings = load(subject)
     each = arguments.each or (QUICK_EACH if arguments.quick else EACH[subject])
-    jobs = [Job(edit, settings[edit.kind], methods) for edit in make_edits(SCORED, each)]
+    jobs = [Job(edit, settings[edit.kind], methods) for edit in make_edits(SCORED, each, subject)]
     with Workers() as workers:
         workers.finish(jobs, "quality")
     whole = each >= EACH[subject] and methods == METHODS[subject]

@@ -1,6 +1,6 @@
 """How each kind of edit is made, the same for every method. tune.py finds it and writes it to a file for each subject.
 
-The UNet has a setting for each kind of edit, the transformer one for all of them.
+On drawings the UNet has a setting for each kind of edit; the other subjects have one for all of them.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from scripts.small_model.drawings import Item
-
-from .edits import KINDS, Change, Edit, Kind
-from .subjects import Subject, file_name
+from .edits import Change, Edit, kinds_of
+from .subjects import SUBJECTS, Subject, file_name
 
 MASK_MODES = ("attention", "noise", "intersect")
 SEED = 0
@@ -39,6 +37,7 @@ class Setting:
         strength: share of the noise that img2img begins with.
         solver, path_shift: how ours inverts.
         threshold: of every mask; 0 takes it from the area.
+        towards_rest: whether a removal is guided towards what stays, where that is known, and not only away from what goes.
         flowedit_skip, source_cfg, target_cfg: FlowEdit's own schedule, and its guidance by the prompts of the photo and of the wanted one.
             As published for SD3, which begins at a share of noise of 0.85.
         subject: what edits.
@@ -60,6 +59,7 @@ class Setting:
     solver: str = "LEDITS++"
     path_shift: int = 0
     threshold: float = 0.0
+    towards_rest: bool = False
     flowedit_skip: float = 0.17
     source_cfg: float = 3.5
     target_cfg: float = 13.5
@@ -82,9 +82,12 @@ ANY_KIND = Setting(steps=20, scale=12.0, remove_scale=3.0)
 STARTS: dict[Subject, Setting] = {
     "unet": Setting(),
     "transformer": Setting(scale=7.0, resolution=16, subject="transformer"),  # whose maps have a cell for each token
+    "scenes": Setting(scale=5.0, skip=0.15, subject="scenes"),
 }
 """Where tuning starts."""
-GROUPS: dict[Subject, dict[str, tuple[Kind, ...]]] = {"unet": {kind: (kind,) for kind in KINDS}, "transformer": {"all": KINDS}}
+GROUPS: dict[Subject, dict[str, tuple[str, ...]]] = {
+    subject: {kind: (kind,) for kind in kinds_of(subject)} if subject == "unet" else {"all": kinds_of(subject)} for subject in SUBJECTS
+}
 """Kinds of edit that share a setting, by its name in the file."""
 
 
@@ -93,7 +96,7 @@ class EditRequest:
     """One concept of an edit.
 
     Attributes:
-        words: those of the text that name the object.
+        words: those of the text that name the thing.
         threshold: lambda.
     """
 
@@ -110,18 +113,21 @@ def edit_requests(edit: Edit, setting: Setting) -> list[EditRequest]:
     found = []
     for change in edit.changes:
         threshold = setting.threshold or min(max(1 - setting.area * float(change.region.mean()), 0.0), 1.0)
-        for item, add, scale in ((change.before, False, setting.remove_scale), (change.after, True, setting.scale)):
+        parts = ((change.before, False, setting.remove_scale), (change.after, True, setting.scale))
+        if setting.towards_rest and change.rest is not None:
+            parts = ((change.rest, True, setting.scale),)
+        for item, add, scale in parts:
             if item is not None and scale:
-                found.append(EditRequest(change, item.phrase, naming(item), add, scale, threshold))
+                found.append(EditRequest(change, item.phrase, naming(item.phrase), add, scale, threshold))
     return found
 
 
-def naming(item: Item) -> str:
-    """The words of its phrase that tell the object from others."""
-    return f"{item.colour} {item.shape}"
+def naming(phrase: str) -> str:
+    """The words of a phrase that tell the thing from others: all but its article."""
+    return phrase.removeprefix("a ").removeprefix("an ")
 
 
-def load(subject: Subject = "unet") -> dict[Kind, Setting]:
+def load(subject: Subject = "unet") -> dict[str, Setting]:
     """The settings that were written down, by kind; where none was found yet, what tuning starts with."""
     file = settings_file(subject)
     stored: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
@@ -130,7 +136,7 @@ def load(subject: Subject = "unet") -> dict[Kind, Setting]:
     return {kind: replace(STARTS[subject], **found.get(name, {})) for name, kinds in GROUPS[subject].items() for kind in kinds}
 
 
-def save(settings: dict[Kind, Setting], subject: Subject = "unet") -> None:
+def save(settings: dict[str, Setting], subject: Subject = "unet") -> None:
     stored = {name: asdict(settings[kinds[0]]) for name, kinds in GROUPS[subject].items()}
     settings_file(subject).write_text(json.dumps(stored, indent=1) + "\n")
 

@@ -47,11 +47,11 @@ def _sheet(jobs: Sequence[Job], methods: Sequence[str]) -> Image.Image:
     for column, head in enumerate(heads):
         pen.multiline_text(_at(column, 0, -HEAD / 2), head, INK, ImageFont.load_default(11), "mm", align="center")
     for row, job in enumerate(jobs):
-        cells = [(job.edit.scene.image(), None), (job.edit.asked.image(), None)]
+        cells = [(job.edit.photo, None), (job.edit.asked_photo, None)]
         for name in methods:
             cells.append((job.place(name).picture(), score(job, name).verdict.success))
             if name == ours:
-                cells.append((_over(job.edit.scene.image(), job.place(name).mask()), None))
+                cells.append((_over(job.edit.photo, job.place(name).mask()), None))
         for column, (picture, success) in enumerate(cells):
             x, y = _at(column, row)
             sheet.paste(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX), (int(x - SIDE / 2), int(y)))

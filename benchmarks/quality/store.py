@@ -18,19 +18,20 @@ from PIL import Image
 from scripts.paths import CHECKOUT, OUTPUT
 
 from .edits import Edit
-from .methods import FLOWEDIT, FOUND, IMG2IMG, OURS, PUBLISHED, REPAIRED, SHIPPED, TRUE_MASK
+from .methods import FLOWEDIT, FOUND, IMG2IMG, INPAINT, NAMED, OURS, PUBLISHED, REPAIRED, SHIPPED, TRUE_MASK, UNNAMED
 from .settings import Setting
-from .subjects import FILES
+from .subjects import FILES, Subject
 
 FOLDER = OUTPUT / "quality"
 
-EVERYWHERE = (
-    "scripts/small_model/drawings.py",
-    "benchmarks/quality/edits.py",
-    "benchmarks/quality/subjects.py",
-    "benchmarks/quality/settings.py",
-    "benchmarks/quality/checkpoint.py",
-)
+EVERYWHERE = ("benchmarks/quality/settings.py", "benchmarks/quality/checkpoint.py")
+_DRAWINGS = ("scripts/small_model/drawings.py", "benchmarks/quality/drawings.py")
+_SCENES = tuple(f"scripts/scenes/{name}.py" for name in ("objects", "rooms", "scenes", "kinds"))
+PICTURES: dict[Subject, tuple[str, ...]] = {
+    "unet": _DRAWINGS,
+    "transformer": _DRAWINGS,
+    "scenes": (*_SCENES, "benchmarks/quality/scenes.py"),
+}
 _PACK = ("ledits", "nodes", "benchmarks/quality/ours.py", "benchmarks/quality/cut.py")
 _DIFFUSERS = (
     "benchmarks/quality/cut.py",
@@ -44,18 +45,21 @@ _SOLVER = ("solver", "path_shift")
 USED = {
     OURS: (*_GUIDANCE, *_SOLVER, *_MASKS, "named_words", "resolution", "average_steps", "look"),
     FOUND: (*_GUIDANCE, *_SOLVER),
+    UNNAMED: (*_GUIDANCE, *_SOLVER, "resolution", "average_steps"),
     PUBLISHED: (*_GUIDANCE, *_SOLVER, "resolution", "average_steps"),
     TRUE_MASK: (*_GUIDANCE, *_SOLVER),
     FLOWEDIT: ("steps", "flowedit_skip", "source_cfg", "target_cfg"),
     SHIPPED: (*_GUIDANCE, *_MASKS),
     REPAIRED: (*_GUIDANCE, *_MASKS),
+    NAMED: (*_GUIDANCE, *_MASKS),
     IMG2IMG: ("steps", "strength"),
+    INPAINT: ("steps", "strength"),
 }
 """What of a setting a method depends on: with the rest another, its results stay."""
 SOURCES = {
-    **dict.fromkeys((OURS, FOUND, PUBLISHED, TRUE_MASK, FLOWEDIT), _PACK),
-    **dict.fromkeys((SHIPPED, REPAIRED), _DIFFUSERS),
-    IMG2IMG: ("benchmarks/quality/img2img.py",),
+    **dict.fromkeys((OURS, FOUND, UNNAMED, PUBLISHED, TRUE_MASK, FLOWEDIT), _PACK),
+    **dict.fromkeys((SHIPPED, REPAIRED, NAMED), _DIFFUSERS),
+    **dict.fromkeys((IMG2IMG, INPAINT), ("benchmarks/quality/img2img.py",)),
 }
 
 
@@ -85,7 +89,9 @@ class Place:
         """`full` results hold every mask mode and the replay error; the others only what tuning looks at."""
         used = json.dumps({name: getattr(setting, name) for name in USED[method]})
         weights = (file_key(file) for file in FILES[setting.subject])
-        key = _digest(*weights, used, str(full), source_key(SOURCES[method]), source_key(EVERYWHERE))
+        key = _digest(
+            setting.subject, *weights, used, str(full), source_key(SOURCES[method]), source_key(EVERYWHERE + PICTURES[setting.subject])
+        )
         return cls(FOLDER / "results" / f"{method}-{key}" / f"{edit.name}-{_digest(repr(edit.scene))[:6]}")
 
     @property

@@ -1,16 +1,22 @@
-"""What edits: the small checkpoint with its UNet, or the small transformer, which reads the checkpoint's text encoder and autoencoder."""
+"""What edits: the small checkpoint with its UNet, the small transformer, which reads the checkpoint's text encoder and autoencoder, and
+the checkpoint of the scenes.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal, get_args
 
-from scripts.paths import CHECKPOINT, TRANSFORMER_FILE
+from scripts.paths import CHECKPOINT, SCENES_CHECKPOINT, TRANSFORMER_FILE
 
-Subject = Literal["unet", "transformer"]
+Subject = Literal["unet", "transformer", "scenes"]
 SUBJECTS: tuple[Subject, ...] = get_args(Subject)
-FILES: dict[Subject, tuple[Path, ...]] = {"unet": (CHECKPOINT,), "transformer": (CHECKPOINT, TRANSFORMER_FILE)}
-"""All that its results depend on; its network is in the last."""
+FILES: dict[Subject, tuple[Path, ...]] = {
+    "unet": (CHECKPOINT,),
+    "transformer": (CHECKPOINT, TRANSFORMER_FILE),
+    "scenes": (SCENES_CHECKPOINT,),
+}
+"""All that its results depend on; text encoder and autoencoder are in the first, its network in the last."""
 
 
 def file_name(stem: str, subject: Subject) -> str:

@@ -1,12 +1,12 @@
-"""Finds settings on edits of their own: for the UNet one for each kind of edit, for the transformer one for all of them.
+"""Finds settings on edits of their own: for the UNet one for each kind of edit, for the other subjects one for all of them.
 
-    python benchmarks/quality/tune.py [--subject transformer] [--kinds colour shape ...] [--each 12] [--rounds 2] [--fields skip scale ...]
+    python benchmarks/quality/tune.py [--subject SUBJECT] [--kinds colour shape ...] [--each 12] [--rounds 2] [--fields skip scale ...]
         [--fresh] [--only-img2img]
 
 It begins with the setting that is written down or, with --fresh, with the defaults. Then it varies one thing after the other and keeps
 what is best for the pack's own nodes, with masks that they find and with true ones, or for FlowEdit what is its own. Candidates are
 compared on a few edits first and the better ones on all. img2img gets the lowest strength with the success of ours. The result is
-written to settings.json, for the transformer to settings-transformer.json; what was tried is kept under output/quality.
+written to settings.json, for the other subjects to settings-transformer.json and so on; what was tried is kept under output/quality.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality.edits import KINDS, TUNING, Edit, Kind, make_edits
+from benchmarks.quality.edits import TUNING, Edit, kinds_of, make_edits
 from benchmarks.quality.methods import FLOWEDIT, IMG2IMG, METHODS, TRUE_MASK
 from benchmarks.quality.report import Score, score
 from benchmarks.quality.settings import GROUPS, MASK_MODES, STARTS, Setting, load, save
@@ -47,7 +47,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 FLOWEDIT_FIELDS = ("flowedit_skip", "source_cfg", "target_cfg")
 FIELDS: dict[Subject, tuple[str, ...]] = {
     "unet": tuple(field for field in CHOICES if field not in FLOWEDIT_FIELDS),
-    "transformer": ("skip", "scale", "remove_scale", "warmup", "cooldown", *FLOWEDIT_FIELDS),
+    **dict.fromkeys(("transformer", "scenes"), ("skip", "scale", "remove_scale", "warmup", "cooldown", *FLOWEDIT_FIELDS)),
 }
 """What is varied, in this order."""
 WITHOUT_EFFECT = {"remove": ("scale",), "add": ("remove_scale",)}
@@ -94,10 +94,10 @@ class Figures:
 class Tuner:
     """Looks for the setting of some kinds of edit."""
 
-    def __init__(self, workers: Workers, name: str, kinds: Sequence[Kind], each: int, fields: Sequence[str]):
+    def __init__(self, workers: Workers, subject: Subject, name: str, kinds: Sequence[str], each: int, fields: Sequence[str]):
         self._workers, self._name = workers, name
         self._fields = [field for field in fields if field not in WITHOUT_EFFECT.get(name, ())]
-        self._edits = [edit for edit in make_edits(TUNING, each) if edit.kind in kinds]
+        self._edits = [edit for edit in make_edits(TUNING, each, subject) if edit.kind in kinds]
         self._first_look = FIRST_LOOK * len(kinds)
 
     def improve(self, setting: Setting) -> Setting:
@@ -154,7 +154,7 @@ def _mean(values: Iterable[float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subject", choices=SUBJECTS, default=SUBJECTS[0])
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--kinds", nargs="+", help="of the subject's; all of them by default")
     parser.add_argument("--each", type=int, default=12, help="edits of each kind")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--fields", nargs="+", choices=CHOICES, help="what to vary, in this order")
@@ -167,9 +167,9 @@ def main() -> None:
     settings = load(subject)
     with Workers() as workers:
         for name, kinds in GROUPS[subject].items():
-            if not set(kinds) & set(arguments.kinds):
+            if not set(kinds) & set(arguments.kinds or kinds_of(subject)):
                 continue
-            tuner = Tuner(workers, name, kinds, arguments.each, arguments.fields or FIELDS[subject])
+            tuner = Tuner(workers, subject, name, kinds, arguments.each, arguments.fields or FIELDS[subject])
             setting = STARTS[subject] if arguments.fresh else settings[kinds[0]]
             for _ in range(0 if arguments.only_img2img else arguments.rounds):
                 before = setting

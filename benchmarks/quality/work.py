@@ -73,7 +73,8 @@ def make(job: Job, places: Sequence[Place]) -> None:
     from .checkpoint import latent_of, picture_of
     from .methods import method
 
-    latent_of(job.edit)  # every method begins with it, so it is nobody's time
+    subject = job.setting.subject
+    latent_of(job.edit, subject)  # every method begins with it, so it is nobody's time
     for name, place in zip(job.methods, places, strict=True):
         run = method(name)
         started = time.process_time()
@@ -81,20 +82,19 @@ def make(job: Job, places: Sequence[Place]) -> None:
         seconds = round(time.process_time() - started, 2)
         masks = result.masks.get(job.setting.mask_mode)
         shares = None if masks is None else masks.float().mean(0).amax(0).numpy()
-        place.write(picture_of(result.samples), shares, Entry(_overlaps(job, result), result.replay_error, seconds))
+        place.write(picture_of(result.samples, subject), shares, Entry(_overlaps(job, result), result.replay_error, seconds))
 
 
 def _overlaps(job: Job, result: Result) -> dict[str, tuple[float, float]]:
     """By mask mode the mean over steps and concepts, of overlap and of its ceiling."""
     from .scores import overlap
 
-    found = {}
+    found, requests = {}, edit_requests(job.edit, job.setting)
     for mode, masks in result.masks.items():
         grid = result.grid if mode == "attention" else tuple(masks.shape[-2:])
-        each = [
-            overlap(masks[:, number].numpy(), request.change.region, grid)
-            for number, request in enumerate(edit_requests(job.edit, job.setting))
-        ]
+        # Without the words of what is there, only what comes has masks.
+        asked = requests if masks.shape[1] == len(requests) else [request for request in requests if request.add]
+        each = [overlap(masks[:, number].numpy(), request.change.region, grid) for number, request in enumerate(asked)]
         found[mode] = tuple(float(value) for value in np.mean(each, 0))
     return found
 
@@ -106,6 +106,3 @@ def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"
     logging.disable(logging.WARNING)
-    from . import checkpoint
-
-    checkpoint.loaded()

@@ -96,11 +96,34 @@ class Repaired(AsShipped):
         super().prepare_unet(attention_store, PnP)
 
 
+class SourceNamed(Repaired):
+    """The repaired pipeline, in which a text can change the place that another one names."""
+
+    source_of: dict[int, int]
+    """By the number of a text that of the text whose maps it gets."""
+
+    def edit_latents(self, prompts: Sequence[str], *arguments: Any, **settings: Any) -> Tensor:
+        words = [len(self.tokenizer(text, truncation=True).input_ids) - 2 for text in prompts]
+        self._sources = {number: (source, words[source]) for number, source in self.source_of.items()}
+        return super().edit_latents(prompts, *arguments, **settings)
+
+    def prepare_unet(self, attention_store: LeditsAttentionStore, PnP: bool = False) -> None:
+        super().prepare_unet(attention_store, PnP)
+        attention_store.__class__, attention_store.sources = StoreOfSource, self._sources
+
+
 class NeverAbove(Tensor):
     """A timestep to which the rule for t > 800 does not apply."""
 
     def __le__(self, other: Any) -> bool:
         return True
+
+
+class EightChannels(Tensor):
+    """A map for latents of eight channels, where the pipeline says four."""
+
+    def repeat(self, *counts: int) -> Tensor:
+        return super().repeat(*((1, 8, 1, 1) if counts == (1, 4, 1, 1) else counts)).as_subclass(Tensor)
 
 
 class StoreByPicture(LeditsAttentionStore):
@@ -111,6 +134,21 @@ class StoreByPicture(LeditsAttentionStore):
             prompts = 1 + editing_prompts
             by_prompt = attn.unflatten(0, (prompts, self.batch_size, -1))[1:]
             self.forward(by_prompt.transpose(0, 1).flatten(1, 2), is_cross, place_in_unet)
+
+
+class StoreOfSource(StoreByPicture):
+    """Hands out another text's map for those that have a source."""
+
+    sources: dict[int, tuple[int, int]]
+    """By a text's number that of its source, and how many words the source has."""
+
+    def aggregate_attention(self, *arguments: Any, select: int, **settings: Any) -> Tensor:
+        if select not in self.sources:
+            return super().aggregate_attention(*arguments, select=select, **settings)
+        source, words = self.sources[select]
+        maps = super().aggregate_attention(*arguments, select=source, **settings)
+        # In every word's column: their sum has another scale, which no quantile sees.
+        return maps[..., 1 : 1 + words].sum(-1, keepdim=True).expand_as(maps)
 
 
 class FixedLevels(DPMSolverMultistepScheduler):
@@ -143,6 +181,7 @@ def reference_pipeline(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         layers_per_block=1,
+        latent_channels=unet.config.in_channels,
     )
     pipeline = kind(vae, text_encoder, tokenizer, unet, scheduler, None, None, requires_safety_checker=False)
     pipeline.set_progress_bar_config(disable=True)

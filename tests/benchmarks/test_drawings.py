@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.quality.edits import KINDS, SCORED, SIDES, TUNING, make_edit, make_edits
+from benchmarks.quality.drawings import KINDS, SIDES, make_edit
+from benchmarks.quality.edits import SCORED, TUNING, make_edits
 from benchmarks.quality.settings import Setting, edit_requests, load
 from scripts.small_model.drawings import SHAPES, coverage
 from scripts.small_model.measure import SEED as MEASURED

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from benchmarks.quality.edits import SCORED, make_edits
-from benchmarks.quality.judge import is_there, judge, painted_with
+from benchmarks.quality.judge_drawings import is_there, judge, painted_with
 from scripts.small_model.drawings import PALETTE
 
 EDITS = make_edits(SCORED, 8)

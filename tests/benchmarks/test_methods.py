@@ -9,7 +9,8 @@ import torch
 
 from benchmarks.quality import ours
 from benchmarks.quality.checkpoint import latent_of, loaded, picture_of
-from benchmarks.quality.edits import TUNING, make_edit
+from benchmarks.quality.drawings import make_edit
+from benchmarks.quality.edits import TUNING
 from benchmarks.quality.methods import FOUND, IMG2IMG, METHODS, OURS, REPAIRED, SHIPPED, TRUE_MASK, method
 from benchmarks.quality.references import Reference
 from benchmarks.quality.scores import iou

@@ -8,7 +8,8 @@ import torch
 
 from benchmarks.quality import checkpoint, report, settings
 from benchmarks.quality.checkpoint import encoded, latent_of, loaded, model_of
-from benchmarks.quality.edits import KINDS, TUNING, make_edit
+from benchmarks.quality.drawings import KINDS, make_edit
+from benchmarks.quality.edits import TUNING
 from benchmarks.quality.methods import FLOWEDIT, FOUND, IMG2IMG, METHODS, OURS, PUBLISHED, TRUE_MASK, method
 from benchmarks.quality.settings import MASK_MODES, STARTS, Setting, load, save
 from benchmarks.quality.store import USED

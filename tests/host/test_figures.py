@@ -28,7 +28,9 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copy(CHECKOUT / "README.md", tmp_path)
     for folder in ("docs", "scripts", "bench", "benchmarks/results"):
         if (CHECKOUT / folder).is_dir():
-            shutil.copytree(CHECKOUT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.jpg", "*.png", "__pycache__"))
+            shutil.copytree(
+                CHECKOUT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.jpg", "*.png", "*.safetensors", "__pycache__")
+            )
     return tmp_path
 
 
