@@ -28,7 +28,7 @@ from fleet.host import Host, find_comfyui
 from fleet.ledger import Ledger
 from fleet.photos import Photo, find_photos, open_photo
 from fleet.workflow import Workflow
-from scripts.demo import on_the_drawing
+from scripts.drawn_edit import on_the_drawing
 from scripts.paths import CHECKOUT, RESULTS
 from scripts.shipped.drawn import SCENES
 

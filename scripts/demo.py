@@ -1,7 +1,8 @@
 """`make demo`: edits a shipped picture in the real ComfyUI and says how well it went.
 
 Runs workflows/api/edit.json on a server of its own and writes the edited picture, the mask, the attention and all side by side to
-output/. The picture was drawn by a program, so the edited object's true region is known and the edit can be scored.
+output/. The picture was composed by a program, so the edited object's true region is known, and a classifier that was trained on such
+pictures says what is in it.
 """
 
 from __future__ import annotations
@@ -20,40 +21,20 @@ from scripts.host.comfy_server import ComfyServer
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from safetensors.numpy import load
+from scipy import ndimage
 
-from scripts.paths import CHECKOUT, CHECKPOINT, OUTPUT
-from scripts.small_model.drawings import PALETTE, TWO_SHAPES
-from scripts.small_model.see import nearest_colour
+from scripts.drawn_edit import find, with_values
+from scripts.paths import CHECKOUT, OUTPUT, SCENES_CHECKPOINT, SCENES_CLASSIFIER
+from scripts.scenes.classifier import load_classifier, share_of
+from scripts.scenes.shown import DEMO, Shown
 
-EDITED_OBJECT, ASKED_COLOUR = 0, "green"
-PICTURE = CHECKOUT / "workflows" / "two_shapes.png"
 WORKFLOW = CHECKOUT / "workflows" / "api" / "edit.json"
-DRAWING = {
-    "CheckpointLoaderSimple": {"ckpt_name": CHECKPOINT.name},
-    "LoadImage": {"image": PICTURE.name},
-    "LEDITS_FitPhoto": {"megapixels": 256**2 / 1024**2},
-    "LEDITS_Schedule": {"skip": 0.0},
-    "LEDITS_Concept": {"where": "red circle", "text": "a green circle", "scale": 5.0, "warmup": 0},
-}
-"""What stands in the place of a photo's values: the small checkpoint decides a colour in the first steps."""
-
-
-def on_the_drawing(workflow: dict) -> dict:
-    """The workflow for photos, with the shipped picture and the values that its checkpoint likes."""
-    workflow = json.loads(json.dumps(workflow))
-    for node in workflow.values():
-        node["inputs"] |= DRAWING.get(node["class_type"], {})
-    return workflow
-
-
-def find(workflow: dict, kind: str) -> str:
-    """The number of the only node of a kind."""
-    (number,) = (number for number, node in workflow.items() if node["class_type"] == kind)
-    return number
 
 
 def with_measurements(workflow: dict) -> dict:
-    """The workflow, with its network calls counted, a heatmap, and the photo's latent saved beside that of a replay without concepts."""
+    """The workflow, with its network calls counted, a heatmap, the edit before it is put back into the photo, and the photo's
+    latent saved beside that of a replay without concepts.
+    """
     workflow = json.loads(json.dumps(workflow))
     model = [find(workflow, "CheckpointLoaderSimple"), 0]
     for node in workflow.values():
@@ -61,12 +42,14 @@ def with_measurements(workflow: dict) -> dict:
             if name == "model" and value == model:
                 node["inputs"][name] = ["count", 0]
     photo, inversion, edit = (find(workflow, kind) for kind in ("VAEEncode", "LEDITS_Invert", "LEDITS_Edit"))
+    decoded = [find(workflow, "VAEDecode"), 0]
     heatmap = {"image": workflow[edit]["inputs"]["image"], "attention": [edit, 1], "concept": 0, "opacity": 0.6}
     return workflow | {
         "count": {"class_type": "LEDITS_TEST_CountNetworkCalls", "inputs": {"model": model}},
         "replay": {"class_type": "LEDITS_Edit", "inputs": {"model": ["count", 0], "inversion": [inversion, 0], "cfg": 0.0}},
         "save_photo": {"class_type": "SaveLatent", "inputs": {"samples": [photo, 0], "filename_prefix": "photo"}},
         "save_replay": {"class_type": "SaveLatent", "inputs": {"samples": ["replay", 0], "filename_prefix": "replay"}},
+        "decoded": {"class_type": "PreviewImage", "inputs": {"images": decoded}},
         "heatmap": {"class_type": "LEDITS_Heatmap", "inputs": heatmap},
         "attention": {"class_type": "PreviewImage", "inputs": {"images": ["heatmap", 0]}},
     }
@@ -86,13 +69,20 @@ def show(workflow: dict):
     return listen
 
 
-def score(edited: np.ndarray, original: np.ndarray) -> dict[str, float]:
-    region = TWO_SHAPES.masks()[EDITED_OBJECT]
-    asked = nearest_colour(edited) == list(PALETTE).index(ASKED_COLOUR)
-    error = (edited.astype(np.float64) - original)[~region]
+def score(decoded: np.ndarray, edited: np.ndarray, mask: np.ndarray, scene: Shown) -> dict[str, float | int]:
+    """How well an edit went.
+
+    Args:
+        decoded, edited: the edit before and after it is put back into the photo, [H, W, 3] uint8.
+        mask: what was put back, [H, W, 3] uint8.
+    """
+    original = scene.photo()
+    error = (decoded.astype(np.float64) - original)[~scene.region()]
+    beside = ~ndimage.maximum_filter(mask.any(-1), 5)  # the picture of the mask shows no grey below 1/255
     return {
-        "inside_target_share": round(float(asked[region].mean()), 4),
+        "inside_target_share": round(share_of(load_classifier(SCENES_CLASSIFIER), edited, scene.asked_region(), *scene.shows), 4),
         "outside_psnr_db": round(float(10 * np.log10(255**2 / np.square(error).mean())), 2),
+        "pixels_changed_beside_mask": int((edited != original)[beside].any(-1).sum()),
     }
 
 
@@ -108,13 +98,12 @@ def side_by_side(panels: dict[str, Image.Image]) -> Image.Image:
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
-    original = np.asarray(Image.open(PICTURE).convert("RGB"))
-    assert np.array_equal(original, TWO_SHAPES.image()), f"{PICTURE} is not the scene that the demo scores"
     OUTPUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ledits-demo-") as folder, ComfyServer(Path(folder)) as server:
-        shutil.copy(PICTURE, Path(folder) / "input")
+        shutil.copy(DEMO.photo_file, Path(folder) / "input")
+        (Path(folder) / "models" / "checkpoints" / SCENES_CHECKPOINT.name).symlink_to(SCENES_CHECKPOINT)
         print(f"ComfyUI is up; running {WORKFLOW.relative_to(CHECKOUT)}", flush=True)
-        workflow = with_measurements(on_the_drawing(json.loads(WORKFLOW.read_text())))
+        workflow = with_measurements(with_values(json.loads(WORKFLOW.read_text()), DEMO.values))
         running = time.monotonic()
         outputs = server.run(workflow, show(workflow))["outputs"]
         seconds = time.monotonic() - running
@@ -123,14 +112,17 @@ def main() -> None:
             return Image.open(io.BytesIO(server.file(outputs[node]["images"][place]))).convert("RGB")
 
         edited, mask, attention = picture(find(workflow, "SaveImage")), picture(find(workflow, "MaskPreview")), picture("attention")
+        decoded = picture("decoded")
         latents = [load(server.file(outputs[node]["latents"][0]))["latent_tensor"] for node in ("save_photo", "save_replay")]
         calls = server.get("/ledits_test/calls")["calls"]
 
-    sheet = side_by_side({"before": Image.fromarray(original), "after": edited, "mask": mask})
+    sheet = side_by_side({"before": Image.fromarray(DEMO.photo()), "after": edited, "mask": mask})
     for name, result in {"edited": edited, "mask": mask, "attention": attention, "side_by_side": sheet}.items():
         result.save(OUTPUT / f"{name}.png")
         print(OUTPUT / f"{name}.png")
-    figures = {"replay_max_abs_error": float(np.abs(latents[0] - latents[1]).max())} | score(np.asarray(edited), original)
+    figures = {"replay_max_abs_error": float(np.abs(latents[0] - latents[1]).max())} | score(
+        np.asarray(decoded), np.asarray(edited), np.asarray(mask), DEMO
+    )
     print(f"all in all {time.monotonic() - started:.0f} s")
     print(json.dumps(figures | {"network_calls": calls, "seconds": round(seconds, 2)}))
 

@@ -20,8 +20,8 @@ from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from scripts.demo import DRAWING
 from scripts.paths import CHECKOUT
+from scripts.scenes.shown import SHOWN as SCENES_SHOWN
 from scripts.shipped.blueprint import NAME
 from scripts.shipped.canvas import WORKFLOWS, opened
 from scripts.shipped.graphs import CHECKPOINT, SDXL
@@ -71,8 +71,10 @@ for (const node of app.rootGraph.nodes.flatMap(node => [node, ...(node.subgraph?
   }
 """
 """Sets widgets by the node's kind, also inside subgraphs, as a person does: Load Image shows its new image."""
-WRITTEN = DRAWING["LEDITS_Concept"] | DRAWING["LEDITS_FitPhoto"]
-ON_THE_DRAWING = DRAWING | {NAME: {outer: WRITTEN[inner] for outer, inner in SHOWN_AS.items()}}
+SCENE = SCENES_SHOWN[0]
+WRITTEN = SCENE.values["LEDITS_Concept"] | SCENE.values["LEDITS_FitPhoto"]
+ON_THE_SCENE = SCENE.values | {NAME: {outer: WRITTEN[inner] for outer, inner in SHOWN_AS.items()}}
+"""What the workflow for photos shows."""
 MARGINS, LARGEST = (80, 130, 30, 70), 1.2
 
 
@@ -92,7 +94,7 @@ def workflow(page: FrontEnd, name: str) -> None:
     page.load(on_the_small_checkpoint(json.loads((WORKFLOWS / f"{name}.json").read_text())))
     page.close_dialogs()
     if name == "edit":
-        page.js(SET_VALUES, ON_THE_DRAWING)
+        page.js(SET_VALUES, ON_THE_SCENE)
     fill(page)
     pictures = {} if name in NOT_RUN else run(page)
     keep(page, f"run-{name}", fill(page))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw, ImageFont
 
+from scripts.scenes.shown import SHOWN
+
 from .drawn import pictures
 from .graphs import LARGE, MANY, TWO_SHAPES
 
@@ -43,6 +45,8 @@ def thumbnail(name: str, made: Made) -> Image.Image:
         return fitted(result)
     if name == "large_photo":
         return grid([("before", photos[LARGE]), ("after", result)], 1)
+    if name == "edit":
+        photo = Image.open(SHOWN[0].photo_file)
     return grid([("before", photo), ("after", result)])
 
 

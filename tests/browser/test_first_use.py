@@ -16,7 +16,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from scripts.demo import DRAWING
+from scripts.drawn_edit import DRAWING
 from scripts.paths import CHECKOUT, CHECKPOINT
 from scripts.shipped.photo_edit import EDIT, EXAMPLE, INSTEAD, LOADER, MASK, PHOTO, RESULT, SIZE, STRENGTH, THERE
 from scripts.shipped.screenshots import NAME, SET_VALUES

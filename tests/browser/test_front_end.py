@@ -13,7 +13,7 @@ from PIL import Image
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 
-from scripts.demo import score
+from scripts.drawn_edit import score
 from scripts.paths import CHECKOUT
 from scripts.small_model.drawings import PALETTE, TWO_SHAPES
 from scripts.small_model.see import nearest_colour

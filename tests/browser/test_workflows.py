@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.demo import on_the_drawing
+from scripts.drawn_edit import on_the_drawing
 from scripts.shipped.blueprint import NAME, add_from_search, build_blueprint, use
 from scripts.shipped.canvas import SUBGRAPHS, WORKFLOWS, build, exported
 from scripts.shipped.drawn import SCENES, pictures

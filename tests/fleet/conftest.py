@@ -10,7 +10,7 @@ from scripts.host.comfy_server import lay_out, python_path_without_checkout
 
 import pytest
 
-from scripts.demo import find, on_the_drawing
+from scripts.drawn_edit import find, on_the_drawing
 from scripts.paths import CHECKOUT
 
 FAULTS = CHECKOUT / "tests" / "support" / "fleet_nodes"

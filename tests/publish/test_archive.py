@@ -10,7 +10,7 @@ from scripts.host.in_comfy import nodes
 import numpy as np
 from PIL import Image
 
-from scripts.demo import score
+from scripts.drawn_edit import score
 from scripts.paths import CHECKOUT
 from scripts.small_model.drawings import TWO_SHAPES
 

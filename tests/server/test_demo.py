@@ -1,5 +1,6 @@
-"""The demo cleans up after itself."""
+"""The demo edits as it says, and cleans up after itself."""
 
+import json
 import os
 import signal
 import subprocess
@@ -32,3 +33,13 @@ def test_ctrl_c_stops_the_server_and_leaves_nothing(tmp_path):
     assert "Traceback" not in rest
     assert not psutil.pid_exists(servers[0].pid)
     assert list(tmp_path.glob("ledits-demo-*")) == []
+
+
+def test_the_demo_edits_well_and_leaves_the_rest_to_the_pixel():
+    made = subprocess.run([sys.executable, "-m", "scripts.demo"], capture_output=True, text=True, check=True)
+    figures = json.loads(made.stdout.splitlines()[-1])
+    assert figures["replay_max_abs_error"] < 1e-4
+    assert figures["inside_target_share"] > 0.8
+    assert figures["outside_psnr_db"] > 28
+    assert figures["pixels_changed_beside_mask"] == 0
+    assert figures["network_calls"] == 41, "20 to invert, 20 to edit, one look at the photo"

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmarks.quality.scores import iou, widened
-from scripts.demo import find, on_the_drawing, score
+from scripts.drawn_edit import find, on_the_drawing, score
 from scripts.paths import CHECKOUT
 from scripts.shipped.drawn import LARGE_ITEMS, SCENES, pictures, stencil
 from scripts.shipped.graphs import CHECKPOINT
