@@ -36,6 +36,18 @@ TRANSFORMER_METHODS = {
     "flowedit": "FlowEdit",
     "img2img": "img2img",
 }
+SCENES_METHODS = {
+    "ours_place_found": "**ours, place found**",
+    "ours_without_source": "ours, without the words of what is there",
+    "ours_as_published": "ours, masks as published",
+    "diffusers_source_named": "diffusers, repaired, with the words of what is there",
+    "diffusers_repaired": "diffusers, repaired",
+    "diffusers_as_shipped": "diffusers, as shipped",
+    "flowedit": "FlowEdit's setting",
+    "img2img": "img2img",
+    "ours_true_mask": "ours, true mask",
+    "inpaint": "inpainting, true mask",
+}
 KINDS = {"colour": "colour", "shape": "shape", "remove": "remove", "add": "add", "two": "two colours"}
 WEIGHTS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 JOBS = {
@@ -57,6 +69,7 @@ class Results:
         self.exactness = _read(folder / "exactness.json")
         self.quality = _read(folder / "quality.json")
         self.quality_transformer = _read(folder / "quality-transformer.json")
+        self.quality_scenes = _read(folder / "quality-scenes.json")
         self.solvers = _read(folder / "solvers.json")
         self.speed = _read(folder / "speed.json")
         self.fleet = _read(folder / "fleet.json")
@@ -114,10 +127,11 @@ def quality(measured: dict[str, Any], methods: dict[str, str]) -> str:
     return table(["", "succeeded", "other object kept", "background PSNR", "attention IoU", "replay error"], rows)
 
 
-def quality_kinds(measured: dict[str, Any], methods: dict[str, str]) -> str:
+def quality_kinds(measured: dict[str, Any], methods: dict[str, str], labels: dict[str, str] = KINDS) -> str:
     found = measured["methods"]
-    rows = ([label, *(decimals(found[name]["success"][kind], 2) for kind in KINDS)] for name, label in methods.items())
-    return table(["", *KINDS.values()], rows)
+    kinds = [kind for kind in found[next(iter(methods))]["success"] if kind != "all"]
+    rows = ([label, *(decimals(found[name]["success"][kind], 2) for kind in kinds)] for name, label in methods.items())
+    return table(["", *(labels.get(kind, kind) for kind in kinds)], rows)
 
 
 def quality_masks(results: Results) -> str:
@@ -209,6 +223,9 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "quality-transformer": lambda results: quality(results.quality_transformer, TRANSFORMER_METHODS),
     "quality-transformer-kinds": lambda results: quality_kinds(results.quality_transformer, TRANSFORMER_METHODS),
     "quality-transformer-edits": lambda results: f"{results.quality_transformer['edits']} edits",
+    "quality-scenes": lambda results: quality(results.quality_scenes, SCENES_METHODS),
+    "quality-scenes-kinds": lambda results: quality_kinds(results.quality_scenes, SCENES_METHODS, {"two": "two at once"}),
+    "quality-scenes-edits": lambda results: f"{results.quality_scenes['edits']} edits",
     "quality-masks": quality_masks,
     "solvers": solvers,
     "solver-edits": lambda results: f"{results.solvers['edits']} edits",

@@ -24,7 +24,7 @@ from benchmarks.quality.subjects import FILES, SUBJECTS, Subject, file_name
 from benchmarks.quality.work import Job, Workers
 from scripts.paths import CHECKOUT, RESULTS
 
-EACH: dict[Subject, int] = {"unet": 40, "transformer": 10, "scenes": 36}  # an edit by the transformer takes five times as long
+EACH: dict[Subject, int] = {"unet": 40, "transformer": 10, "scenes": 12}  # an edit by the transformer takes five times as long
 QUICK_EACH = 3
 
 
@@ -72,7 +72,7 @@ def write(jobs: list[Job], subject: Subject, methods: tuple[str, ...], folder: P
     plot.draw(found, paths[2])
     paths += sheets.draw(jobs, methods, FOLDER / file_name("sheets", subject))
     if complete:
-        paths.append(folder / f"{name}-edits.png")
+        paths.append(folder / f"{name}-edits.{'jpg' if subject == 'scenes' else 'png'}")
         sheets.overview(jobs, methods, paths[-1])
     print(text, *(path.relative_to(CHECKOUT) for path in paths), sep="\n")
 

@@ -31,10 +31,14 @@ def draw(jobs: Sequence[Job], methods: Sequence[str], folder: Path) -> list[Path
 
 
 def overview(jobs: Sequence[Job], methods: Sequence[str], path: Path) -> None:
-    """Some edits of every kind in one PNG of fewer colours, small enough for a page."""
+    """Some edits of every kind in one picture that is small enough for a page: a JPEG, or a PNG of fewer colours."""
     kinds = dict.fromkeys(job.edit.kind for job in jobs)
     some = [job for kind in kinds for job in [job for job in jobs if job.edit.kind == kind][:ROWS_IN_OVERVIEW]]
-    _sheet(some, methods).quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    sheet = _sheet(some, methods)
+    if path.suffix == ".jpg":
+        sheet.save(path, quality=85, optimize=True)
+    else:
+        sheet.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _sheet(jobs: Sequence[Job], methods: Sequence[str]) -> Image.Image:
