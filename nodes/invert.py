@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..ledits.solver import SOLVERS
+from ..ledits.solver import AUTOMATIC, SOLVERS, choose_solver
 from . import checks
 from .comfyui.sampling.guider import MaskedGuider
 from .comfyui.sampling.sample import sample
@@ -34,11 +34,11 @@ class InvertNode(io.ComfyNode):
                 seed_input("The noise: each seed varies an edit, none the photo. Keep it fixed, or every run inverts again."),
                 io.Combo.Input(
                     "solver",
-                    options=list(SOLVERS),
-                    default="LEDITS++",
+                    options=[AUTOMATIC, *SOLVERS],
+                    default=AUTOMATIC,
                     optional=True,
                     advanced=True,
-                    tooltip="How edits follow the photo. LEDITS++: for most. first order: for 8 steps or fewer. ODE: keeps more structure; adds "
+                    tooltip="How edits follow the photo. automatic: LEDITS++, in 8 steps or fewer first order. ODE: keeps more structure; adds "
                     "and recolours better, removes worse. LCM: for LCM checkpoints.",
                 ),
                 io.Int.Input(
@@ -65,7 +65,7 @@ class InvertNode(io.ComfyNode):
         positive=None,
         cfg: float = 1.0,
         seed: int = 0,
-        solver: str = "LEDITS++",
+        solver: str = "LEDITS++",  # what a workflow of an earlier version, which does not say, was made with
         path_shift: int = 0,
     ) -> io.NodeOutput:
         noise = checks.get_noise_kind(model)
@@ -78,6 +78,6 @@ class InvertNode(io.ComfyNode):
         problem = f"is {path_shift}, but 'sigmas' has {steps} steps: take less, so that the first of them begins with noise, or more steps"
         require(path_shift < steps, "path_shift", problem)
 
-        sampler = InversionSampler(noise, seed, replace(SOLVERS[solver], path_shift=path_shift))
+        sampler = InversionSampler(noise, seed, replace(choose_solver(solver, steps), path_shift=path_shift))
         sample(MaskedGuider(model, base), sampler, latent, sigmas, seed)
         return io.NodeOutput(ImageInversion(sampler.result, copy_latent(latent), base, seed, fingerprint(model), weakref.ref(model)))

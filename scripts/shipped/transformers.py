@@ -80,9 +80,7 @@ def edit_graph(
     ]
     photo = [
         node(2, "LoadImage", "Photo", image=TWO_SHAPES),
-        node(
-            34, "ImageScaleToTotalPixels", "To the model's size", image=IMAGE, upscale_method="lanczos", megapixels=1.0, resolution_steps=64
-        ),
+        node(34, "LEDITS_FitPhoto", "To the model's size", model=parts.model, image=IMAGE, megapixels=0.0),
     ]
     invert = node(6, "LEDITS_Invert", model=parts.model, latent=(3, 0), sigmas=(5, 0), cfg=1.0, seed=0, **base)
     edit = node(9, "LEDITS_Edit", model=parts.model, inversion=INVERSION, concepts=(changes[-1][-1].id, 0), image=SIZED, cfg=0.0)

@@ -8,6 +8,13 @@ import pytest
 import torch
 
 from scripts.small_model.drawings import TWO_SHAPES
+from support.few_steps import second_order
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_steps_at_second_order():
+    with second_order():
+        yield
 
 
 @pytest.fixture(scope="session")

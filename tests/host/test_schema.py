@@ -39,7 +39,7 @@ CONTRACT = {
 DEFAULTS = {
     "LEDITS_FitPhoto": {"megapixels": 0.0},
     "LEDITS_Schedule": {"steps": 50, "skip": 0.15},
-    "LEDITS_Invert": {"cfg": 1.0, "seed": 0, "solver": "LEDITS++", "path_shift": 0},
+    "LEDITS_Invert": {"cfg": 1.0, "seed": 0, "solver": "automatic", "path_shift": 0},
     "LEDITS_Concept": {
         "direction": "add",
         "scale": 7.0,

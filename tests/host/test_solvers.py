@@ -9,8 +9,9 @@ import pytest
 import torch
 from comfy.samplers import CFGGuider
 
-from ledits.solver import SOLVERS
+from ledits.solver import AUTOMATIC, FEW_STEPS, SOLVERS
 from scripts.paths import CHECKOUT
+from support.few_steps import second_order
 from support.transformers import TRANSFORMERS
 
 STEPS = 4
@@ -47,8 +48,8 @@ def photo_of(request, part, latent, encode):
     return make
 
 
-def invert(model, latent, base, **inputs):
-    sigmas = run("LEDITS_Schedule", model=model, steps=STEPS, skip=0.1)[0]
+def invert(model, latent, base, steps=STEPS, **inputs):
+    sigmas = run("LEDITS_Schedule", model=model, steps=steps, skip=0.1)[0]
     return run("LEDITS_Invert", model=model, latent=latent, sigmas=sigmas, negative=base, **inputs)[0]
 
 
@@ -70,8 +71,13 @@ def test_the_photo_comes_back(photo_of, name, solver, path_shift):
     assert (edited(2.0) - latent["samples"]).abs().max() > 1e-3
 
 
-def test_the_first_choice_is_what_there_was_before(model, latent, encode):
-    plain, chosen = invert(model, latent, encode("")), invert(model, latent, encode(""), solver="LEDITS++", path_shift=0)
+@pytest.mark.parametrize(("steps", "solver"), [(FEW_STEPS, "first order"), (FEW_STEPS + 1, "LEDITS++")])
+def test_the_first_choice_knows_few_steps(model, latent, encode, steps, solver):
+    """In more of them it is what there was before."""
+    with second_order(FEW_STEPS):
+        plain = invert(model, latent, encode(""), steps)
+    chosen = invert(model, latent, encode(""), steps, solver=solver, path_shift=0)
+    assert plain.trajectory.solver == chosen.trajectory.solver
     for name in ("x_T", "denoised", "noise_maps"):
         assert torch.equal(getattr(plain.trajectory, name), getattr(chosen.trajectory, name))
 
@@ -121,7 +127,7 @@ def test_the_advanced_nodes_replay_with_the_inversions_own(photo_of, guided):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({"solver": "Heun"}, r"input 'solver': is 'Heun', but must be one of LEDITS\+\+, first order, ODE, LCM"),
+        ({"solver": "Heun"}, r"input 'solver': is 'Heun', but must be one of automatic, LEDITS\+\+, first order, ODE, LCM"),
         ({"path_shift": -1}, "input 'path_shift': is -1, but must be a whole number from 0 to"),
         ({"path_shift": 0.5}, "input 'path_shift': is 0.5, but must be a whole number"),
         ({"path_shift": STEPS}, f"input 'path_shift': is {STEPS}, but 'sigmas' has {STEPS} steps"),
@@ -142,6 +148,7 @@ def test_the_help_pages_name_every_solver(page):
     orders = {1: ("first", "\u4e00\u9636"), 2: ("second", "\u4e8c\u9636")}
     assert [row[:2] for row in rows] == [(name, eta(solver)) for name, solver in SOLVERS.items()]
     assert all(row[2] in orders[solver.order] for row, solver in zip(rows, SOLVERS.values(), strict=True))
+    assert AUTOMATIC in (CHECKOUT / page).read_text(encoding="utf-8")
 
 
 def test_the_other_pages_name_solvers_that_are_there():
@@ -152,4 +159,4 @@ def test_the_other_pages_name_solvers_that_are_there():
         text = (CHECKOUT / page).read_text(encoding="utf-8")
         chosen = re.findall(r"\*solver\*:? (?:of Invert )?(?:at )?`([^`]+)`(?:(?: or|, for LCM checkpoints) `([^`]+)`)?", text)
         assert chosen, page
-        assert {name for names in chosen for name in names if name} <= set(SOLVERS)
+        assert {name for names in chosen for name in names if name} <= {AUTOMATIC, *SOLVERS}

@@ -10,6 +10,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from benchmarks.reference.pipeline import Repaired, clip_tokenizer, reference_pipeline
 from benchmarks.reference.unet import diffusers_unet, to_comfyui
 from support.attention import with_torch_attention
+from support.few_steps import second_order
 from support.levels import LEVELS
 
 TEXT = {
@@ -23,6 +24,12 @@ TEXT = {
     "eos_token_id": 49407,
     "vocab_size": 49408,
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_steps_at_second_order():
+    with second_order():
+        yield
 
 
 @pytest.fixture(scope="session")
