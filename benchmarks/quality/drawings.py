@@ -38,7 +38,7 @@ class Change:
     before: Item | None
     after: Item | None
     side: str = ""
-    rest: None = None
+    written: None = None
 
     @cached_property
     def region(self) -> np.ndarray:

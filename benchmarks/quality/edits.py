@@ -31,7 +31,7 @@ class Change(Protocol):
     """One thing asked for: `before` becomes `after`. Nothing was there where `before` is None, and nothing shall be where `after` is.
 
     Attributes:
-        rest: what stays where a thing goes; None where nobody says so.
+        written: what a person writes as what is there and as what shall be there instead, where that is not `before` and `after`.
         region: where the picture must change, [H, W] bool.
     """
 
@@ -40,7 +40,7 @@ class Change(Protocol):
     @property
     def after(self) -> Named | None: ...
     @property
-    def rest(self) -> Named | None: ...
+    def written(self) -> tuple[str, str] | None: ...
     @property
     def region(self) -> np.ndarray: ...
 

@@ -55,7 +55,7 @@ def ours_without_source(edit: Edit, setting: Setting, full: bool = False) -> Res
 
 def ours_place_found(edit: Edit, setting: Setting, full: bool = False) -> Result:
     """The thing that changes is only named: its place and size are found, and the rest is kept. An added thing has the published mask."""
-    setting = replace(setting.of_any_kind, towards_rest=True)
+    setting = replace(setting.of_any_kind, as_written=True)
     with _watched() as seen:
         samples = _edit_node(edit, setting, _concepts(edit, setting, _named_place), keep_background=True)
     masks = stacked(seen, len(edit_requests(edit, setting)))
@@ -65,7 +65,7 @@ def ours_place_found(edit: Edit, setting: Setting, full: bool = False) -> Result
 
 def ours_true_mask(edit: Edit, setting: Setting, full: bool = False) -> Result:
     """The same edit inside the true regions: what the masks could lead to at best."""
-    setting = replace(setting, towards_rest=True)
+    setting = replace(setting, as_written=True)
     return Result(_edit_node(edit, setting, _concepts(edit, setting, _true_place)))
 
 
@@ -137,10 +137,9 @@ def _automatic(request: EditRequest) -> dict[str, Any]:
 
 def _named_place(request: EditRequest) -> dict[str, Any]:
     """Where the thing is that changes; where nothing is, the published mask."""
-    before = request.change.before
-    if before is None:
+    if not request.where:
         return {"mask_mode": "intersect", "threshold": 0.9, "words": request.words}
-    return {"mask_mode": "attention", "threshold": 0.0, "where": before.phrase, "words": naming(before.phrase)}
+    return {"mask_mode": "attention", "threshold": 0.0, "where": request.where, "words": naming(request.where)}
 
 
 def _own_place(edit: Edit, setting: Setting, request: EditRequest) -> dict[str, Any]:

@@ -16,7 +16,7 @@ KINDS = tuple(kinds.EDITS)
 
 @dataclass(frozen=True)
 class Words:
-    """Something that is no object: a floor, an accessory, all that a scene shows."""
+    """Something that is no object: a floor, an accessory."""
 
     phrase: str
 
@@ -28,7 +28,7 @@ class Change:
     before: Item | Words | None
     after: Item | Words | None
     region: np.ndarray = field(compare=False, repr=False)
-    rest: Words | None = None
+    written: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,15 @@ class Edit:
         if self.kind == "floor":
             return (Change(Words(FLOORS[source.room.floor]), Words(FLOORS[target.room.floor]), self.region),)
         if self.kind == "accessory":
-            return (Change(None, Words(self.scene.add[0]), self.region),)
+            head = source.items[self.scene.changed[0][0]].phrase
+            return (Change(None, Words(self.scene.add[0]), self.region, (head, f"{head} with {self.scene.add[0]}")),)
         gone, come = self.scene.changed
         before = [source.items[index] for index in gone] or [None] * len(come)
         after = [target.items[index] for index in come] or [None] * len(gone)
-        rest = Words(self.asked_caption) if self.kind == "remove" else None
-        return tuple(Change(*pair, region, rest) for *pair, region in zip(before, after, self._truth.regions, strict=True))
+        # Of a thing that goes or comes: what the scene shows then, in the place of the thing, or on the floor.
+        place = {"remove": self.scene.remove, "add": (FLOORS[source.room.floor],)}.get(self.kind)
+        written = (place[0], self.asked_caption) if place else None
+        return tuple(Change(*pair, region, written) for *pair, region in zip(before, after, self._truth.regions, strict=True))
 
     @property
     def others(self) -> tuple[Item, ...]:

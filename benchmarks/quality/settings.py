@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from .edits import Change, Edit, kinds_of
+from .edits import Change, Edit, Named, kinds_of
 from .subjects import SUBJECTS, Subject, file_name
 
 MASK_MODES = ("attention", "noise", "intersect")
@@ -37,7 +37,7 @@ class Setting:
         strength: share of the noise that img2img begins with.
         solver, path_shift: how ours inverts.
         threshold: of every mask; 0 takes it from the area.
-        towards_rest: whether a removal is guided towards what stays, where that is known, and not only away from what goes.
+        as_written: whether a change is asked for in the words of `Change.written`, where it has any.
         flowedit_skip, source_cfg, target_cfg: FlowEdit's own schedule, and its guidance by the prompts of the photo and of the wanted one.
             As published for SD3, which begins at a share of noise of 0.85.
         subject: what edits.
@@ -59,7 +59,7 @@ class Setting:
     solver: str = "LEDITS++"
     path_shift: int = 0
     threshold: float = 0.0
-    towards_rest: bool = False
+    as_written: bool = False
     flowedit_skip: float = 0.17
     source_cfg: float = 3.5
     target_cfg: float = 13.5
@@ -97,12 +97,14 @@ class EditRequest:
 
     Attributes:
         words: those of the text that name the thing.
+        where: what is there in the photo; empty where that is not known.
         threshold: lambda.
     """
 
     change: Change
     text: str
     words: str
+    where: str
     add: bool
     scale: float
     threshold: float
@@ -113,13 +115,17 @@ def edit_requests(edit: Edit, setting: Setting) -> list[EditRequest]:
     found = []
     for change in edit.changes:
         threshold = setting.threshold or min(max(1 - setting.area * float(change.region.mean()), 0.0), 1.0)
-        parts = ((change.before, False, setting.remove_scale), (change.after, True, setting.scale))
-        if setting.towards_rest and change.rest is not None:
-            parts = ((change.rest, True, setting.scale),)
-        for item, add, scale in parts:
-            if item is not None and scale:
-                found.append(EditRequest(change, item.phrase, naming(item.phrase), add, scale, threshold))
+        where = change.before.phrase if change.before else ""
+        parts = [(item.phrase, add, scale) for item, add, scale in _before_and_after(change, setting) if item is not None and scale]
+        if setting.as_written and change.written is not None:
+            where, text = change.written
+            parts = [(text, True, setting.scale)]
+        found += [EditRequest(change, text, naming(text), where, add, scale, threshold) for text, add, scale in parts]
     return found
+
+
+def _before_and_after(change: Change, setting: Setting) -> tuple[tuple[Named | None, bool, float], ...]:
+    return (change.before, False, setting.remove_scale), (change.after, True, setting.scale)
 
 
 def naming(phrase: str) -> str:

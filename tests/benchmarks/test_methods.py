@@ -1,6 +1,7 @@
 """Every method on one edit, in few steps: pictures, masks, replay; the same way as the node that a user takes."""
 
 from dataclasses import replace
+from functools import partial
 
 from scripts.host.in_comfy import run
 
@@ -56,7 +57,7 @@ def test_masks_are_those_that_the_reference_used(name, mode):
     reference = getattr(Reference, name)()
     setting = replace(SETTING, mask_mode=mode)
     masks = reference(EDIT, setting).masks[mode]
-    used = reference._pipeline(setting.steps, setting.skip).activation_mask[setting.warmup :, :, 0, 0] > 0.5
+    used = reference._pipeline(setting.subject, setting.steps, setting.skip).activation_mask[setting.warmup :, :, 0, 0] > 0.5
     # The pipeline notes nothing for the steps in which its attention mask stands alone.
     noted = used.flatten(1).any(1)
     assert noted.any()
@@ -66,7 +67,7 @@ def test_masks_are_those_that_the_reference_used(name, mode):
 @pytest.mark.parametrize("mode", MASK_MODES)
 def test_masks_are_those_that_the_edit_node_shows(mode):
     setting = replace(SETTING, mask_mode=mode)
-    concepts = ours._concepts(EDIT, setting, mode)
+    concepts = ours._concepts(EDIT, setting, partial(ours._own_place, EDIT, setting))
     inversion = ours._inversion(EDIT, "unet", setting.steps, setting.skip)
     shown = run("LEDITS_Edit", model=loaded()[0], inversion=inversion, concepts=concepts, masks="last step")
     result = method(OURS)(EDIT, setting)

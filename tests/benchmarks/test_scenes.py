@@ -15,6 +15,7 @@ from benchmarks.quality.scenes import KINDS, make_edit
 from benchmarks.quality.settings import STARTS, edit_requests, load
 from benchmarks.quality.work import Job, make
 from scripts.scenes.classifier import CELLS, Seen
+from scripts.scenes.rooms import FLOORS
 from scripts.scenes.train import SEED as TRAINED
 from support.renders import drawn_renders
 
@@ -72,6 +73,20 @@ def test_requests_name_floors_and_accessories(edits):
     floor, accessory = (of_kind(edits, kind)[0] for kind in ("floor", "accessory"))
     assert [request.add for request in edit_requests(floor, SETTING)] == [False, True]
     assert [request.text for request in edit_requests(accessory, SETTING)] == [accessory.changes[0].after.phrase]
+
+
+def test_what_comes_is_written_as_a_person_would(edits):
+    """With the place where it shall stand, and all that the scene shows then."""
+    written = replace(SETTING, as_written=True)
+    add, accessory, remove, recolour = (of_kind(edits, kind)[0] for kind in ("add", "accessory", "remove", "recolour"))
+    for edit, where in ((add, FLOORS[add.scene.source.room.floor]), (remove, remove.changes[0].before.phrase)):
+        (request,) = edit_requests(edit, written)
+        assert (request.where, request.text, request.add) == (where, edit.asked_caption, True)
+    (request,) = edit_requests(accessory, written)
+    assert request.where in accessory.caption
+    assert request.text == f"{request.where} with {accessory.changes[0].after.phrase}"
+    assert edit_requests(recolour, written) == edit_requests(recolour, SETTING)
+    assert edit_requests(add, SETTING)[0].where == ""
 
 
 def test_one_setting_for_all_kinds():

@@ -9,7 +9,7 @@ import torch
 from benchmarks.quality import checkpoint, report, settings
 from benchmarks.quality.checkpoint import encoded, latent_of, loaded, model_of
 from benchmarks.quality.drawings import KINDS, make_edit
-from benchmarks.quality.edits import TUNING
+from benchmarks.quality.edits import TUNING, kinds_of
 from benchmarks.quality.methods import FLOWEDIT, FOUND, IMG2IMG, METHODS, OURS, PUBLISHED, TRUE_MASK, method
 from benchmarks.quality.settings import MASK_MODES, STARTS, Setting, load, save
 from benchmarks.quality.store import USED
@@ -97,7 +97,7 @@ def test_jobs_carry_their_subject_to_the_results(tmp_path, monkeypatch):
 def test_each_subject_has_settings_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "settings_file", lambda subject: tmp_path / f"{subject}.json")
     for subject in SUBJECTS:
-        assert load(subject) == dict.fromkeys(KINDS, STARTS[subject])
+        assert load(subject) == dict.fromkeys(kinds_of(subject), STARTS[subject])
         assert STARTS[subject].subject == subject
     save(dict.fromkeys(KINDS, replace(SETTING, scale=5.0)), "transformer")
     assert list(json.loads((tmp_path / "transformer.json").read_text())) == ["all"]
