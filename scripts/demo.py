@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import signal
 import sys
 import tempfile
@@ -24,9 +23,9 @@ from safetensors.numpy import load
 from scipy import ndimage
 
 from scripts.drawn_edit import find, with_values
-from scripts.paths import CHECKOUT, OUTPUT, SCENES_CHECKPOINT, SCENES_CLASSIFIER
+from scripts.paths import CHECKOUT, OUTPUT, SCENES_CLASSIFIER
 from scripts.scenes.classifier import load_classifier, share_of
-from scripts.scenes.shown import DEMO, Shown
+from scripts.scenes.shown import DEMO, Shown, lay_out
 
 WORKFLOW = CHECKOUT / "workflows" / "api" / "edit.json"
 
@@ -100,8 +99,7 @@ def main() -> None:
     started = time.monotonic()
     OUTPUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ledits-demo-") as folder, ComfyServer(Path(folder)) as server:
-        shutil.copy(DEMO.photo_file, Path(folder) / "input")
-        (Path(folder) / "models" / "checkpoints" / SCENES_CHECKPOINT.name).symlink_to(SCENES_CHECKPOINT)
+        lay_out(server.folder)
         print(f"ComfyUI is up; running {WORKFLOW.relative_to(CHECKOUT)}", flush=True)
         workflow = with_measurements(with_values(json.loads(WORKFLOW.read_text()), DEMO.values))
         running = time.monotonic()

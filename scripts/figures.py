@@ -207,7 +207,10 @@ def summary(results: Results) -> str:
     edit, used = one["rows"]["edit_1"], one["memory_mb"]
     rows = [
         ["unedited latent, largest error after 50 steps", *map(one_digit, errors)],
-        [f"{results.quality_scenes['edits']} edits of scenes: succeeded", *(decimals(found["success"]["all"], 2) for found in (ours, theirs))],
+        [
+            f"{results.quality_scenes['edits']} edits of scenes: succeeded",
+            *(decimals(found["success"]["all"], 2) for found in (ours, theirs)),
+        ],
         ["… background PSNR", *(decimals(found["background_psnr_db"], 1, " dB") for found in (ours, theirs))],
         [f"{readable(headline)}, one CPU thread: edit step", *(decimals(edit[f"{who}_s"], 1, " s") for who in ("ours", "diffusers"))],
         ["… memory besides the weights", *(decimals(used[f"{who}_mb"], 0, " MB") for who in ("ours", "diffusers"))],

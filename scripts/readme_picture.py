@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scripts.demo import WORKFLOW
 from scripts.drawn_edit import find, with_values
-from scripts.paths import CHECKOUT, SCENES_CHECKPOINT
+from scripts.paths import CHECKOUT
 from scripts.scenes.rooms import SIZE
-from scripts.scenes.shown import SHOWN, Shown
+from scripts.scenes.shown import SHOWN, Shown, lay_out
 
 PLACE = CHECKOUT / "docs" / "images" / "edits.jpg"
 GAP, MARGIN, HEAD = 8, 34, 56
@@ -29,7 +28,6 @@ Panels = tuple[Image.Image, Image.Image, Image.Image]
 
 def panels(server: ComfyServer, scene: Shown) -> Panels:
     """The photo, the mask over the dimmed photo, and the edited photo."""
-    shutil.copy(scene.photo_file, server.folder / "input")
     workflow = with_values(json.loads(WORKFLOW.read_text()), scene.values)
     outputs = server.run(workflow)["outputs"]
 
@@ -59,7 +57,7 @@ def sheet(columns: dict[str, Panels]) -> Image.Image:
 
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ledits-hero-") as folder, ComfyServer(Path(folder)) as server:
-        (server.folder / "models" / "checkpoints" / SCENES_CHECKPOINT.name).symlink_to(SCENES_CHECKPOINT)
+        lay_out(server.folder)
         columns = {f"there: {scene.where}\ninstead: {scene.text}": panels(server, scene) for scene in SHOWN}
     sheet(columns).save(PLACE, quality=90, optimize=True)
     print(f"{PLACE} {PLACE.stat().st_size / 1000:.0f} kB")

@@ -5,6 +5,7 @@ python3 scripts/environment/prepare.py scripts/scenes/shown.py
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,15 @@ SHOWN = (
     Shown("replace", 1, "a sunflower", "a cactus", ("cactus", None)),
 )
 DEMO = next(one for one in SHOWN if one.kind == "replace")
+
+
+def lay_out(folder: Path) -> None:
+    """Puts the photos and their checkpoint into ComfyUI's base directory."""
+    for place in ("input", "models/checkpoints"):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+    for one in SHOWN:
+        shutil.copy(one.photo_file, folder / "input")
+    (folder / "models" / "checkpoints" / SCENES_CHECKPOINT.name).symlink_to(SCENES_CHECKPOINT)
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -15,8 +14,8 @@ from typing import Any
 from scripts.host.comfy_server import ComfyServer
 from scripts.host.front_end import SETTINGS, FrontEnd
 
-from scripts.paths import CHECKOUT, SCENES_CHECKPOINT
-from scripts.scenes.shown import SHOWN
+from scripts.paths import CHECKOUT
+from scripts.scenes.shown import lay_out
 
 from .drawn import pictures
 from .graphs import WORKFLOWS as WRITTEN
@@ -36,9 +35,8 @@ def opened() -> Iterator[FrontEnd]:
             (folder / part).mkdir(parents=True)
         for file, picture in pictures().items():
             picture.save(folder / "base/input" / file)
-        shutil.copy(SHOWN[0].photo_file, folder / "base/input")
         stand_in_for_models(folder / "base/models")
-        (folder / "base/models/checkpoints" / SCENES_CHECKPOINT.name).symlink_to(SCENES_CHECKPOINT)
+        lay_out(folder / "base")
         (folder / "base/user/default/comfy.settings.json").write_text(json.dumps(SETTINGS))
         with ComfyServer(folder / "base") as server, FrontEnd(server, folder / "profile") as page:
             yield page

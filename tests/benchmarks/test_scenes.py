@@ -14,6 +14,7 @@ from benchmarks.quality.references import Reference, _source_of
 from benchmarks.quality.scenes import KINDS, make_edit
 from benchmarks.quality.settings import STARTS, edit_requests, load
 from benchmarks.quality.work import Job, make
+from scripts.scenes import shown
 from scripts.scenes.classifier import CELLS, Seen
 from scripts.scenes.rooms import FLOORS
 from scripts.scenes.train import SEED as TRAINED
@@ -39,6 +40,7 @@ def of_kind(edits, kind):
 
 def test_every_kind_is_there_and_comes_back_the_same(edits):
     assert len({SCORED, TUNING, TRAINED}) == 3
+    assert shown.SEED == SCORED, "the pages show scored edits"
     assert [edit.kind for edit in edits[:7]] == list(KINDS)
     assert make_edit(SCORED, "add", 4) == next(edit for edit in edits if edit.name == "add-004")
     assert len({edit.name for edit in edits}) == len(edits)
