@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from .masks import OFFICIAL_SMOOTHING, min_max_normalize, resize_bilinear, smooth
 
-ALIKE = 0.5  # sigma: how far apart cells of like colour are, in standard deviations of the latent
-NEAR = 8.0  # how far apart neighbours are, in cells
+ALIKE = 0.35  # sigma: how far apart cells of like colour are, in standard deviations of the latent
+NEAR = 5.0  # how far apart neighbours are, in cells
 MAX_WEIGHTS = 1 << 24  # pairs of cells that are held at once: 64 MB
 
 
