@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Protocol
 
@@ -57,6 +58,8 @@ class Edit(Protocol):
     @property
     def kind(self) -> str: ...
     @property
+    def number(self) -> int: ...
+    @property
     def name(self) -> str: ...
     @property
     def changes(self) -> Sequence[Change]: ...
@@ -70,6 +73,53 @@ class Edit(Protocol):
     def asked_caption(self) -> str: ...
     @property
     def region(self) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class TakenBack:
+    """An edit the other way round, on the picture that a method made of it."""
+
+    edit: Edit
+    method: str
+    photo: np.ndarray = field(compare=False, repr=False)
+
+    @property
+    def kind(self) -> str:
+        return self.edit.kind
+
+    @property
+    def number(self) -> int:
+        return self.edit.number
+
+    @property
+    def name(self) -> str:
+        return f"{self.edit.name}-back"
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return tuple(replace(change, before=change.after, after=change.before) for change in self.edit.changes)
+
+    @property
+    def asked_photo(self) -> np.ndarray:
+        return self.edit.photo
+
+    @property
+    def caption(self) -> str:
+        return self.edit.asked_caption
+
+    @property
+    def asked_caption(self) -> str:
+        return self.edit.caption
+
+    @property
+    def region(self) -> np.ndarray:
+        return self.edit.region
+
+
+def taken_back(edit: Edit, picture: np.ndarray, method: str) -> TakenBack | None:
+    """None where a thing only comes or goes: the way back would be another kind of edit."""
+    both = all(change.before and change.after and not change.written for change in edit.changes)
+    return TakenBack(edit, method, picture) if both else None
 
 
 def kinds_of(subject: Subject) -> tuple[str, ...]:

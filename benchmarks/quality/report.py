@@ -12,7 +12,7 @@ import numpy as np
 from .edits import Edit
 from .judge import judge
 from .methods import FOUND, INPAINT, METHODS, OURS, REPAIRED, SHIPPED, TRUE_MASK
-from .scores import background_psnr
+from .scores import background_psnr, mean_change
 from .settings import MASK_MODES
 from .store import Entry
 from .subjects import Subject
@@ -27,15 +27,20 @@ class Score:
     edit: Edit
     verdict: Verdict
     psnr: float
+    changes: tuple[float, float]
     entry: Entry
 
 
 @functools.lru_cache(maxsize=4096)
 def score(job: Job, method: str) -> Score:
     place = job.place(method)
-    picture = place.picture()
+    picture, edit = place.picture(), job.edit
     return Score(
-        job.edit, judge(job.setting.subject, job.edit, picture), background_psnr(picture, job.edit.photo, job.edit.region), place.entry()
+        edit,
+        judge(job.setting.subject, edit, picture),
+        background_psnr(picture, edit.photo, edit.region),
+        mean_change(picture, edit.photo, edit.region),
+        place.entry(),
     )
 
 
@@ -50,16 +55,39 @@ def summary(scores: Sequence[Score]) -> dict[str, Any]:
     success = {kind: _mean(one.verdict.success for one in scores if one.edit.kind == kind) for kind in kinds}
     overlaps = {mode: [one.entry.overlaps[mode] for one in scores if mode in one.entry.overlaps] for mode in MASK_MODES}
     errors = [one.entry.replay_error for one in scores if one.entry.replay_error is not None]
+    masks = {
+        name: {mode: _mean(getattr(one, name) for one in found) for mode, found in overlaps.items()}
+        for name in ("iou", "ceiling", "outside", "missed")
+    }
     return {
-        "iou": {mode: _mean(found for found, _ in pairs) for mode, pairs in overlaps.items()},
-        "iou_ceiling": {mode: _mean(ceiling for _, ceiling in pairs) for mode, pairs in overlaps.items()},
+        "iou": masks["iou"],
+        "iou_ceiling": masks["ceiling"],
+        "mask_outside_region": masks["outside"],
+        "region_missed": masks["missed"],
+        "iou_of_what_is_there": _overlap_of_what_is_there(scores),
         "success": success | {"all": _mean(one.verdict.success for one in scores)},
         "other_object_kept": _mean(one.verdict.others_kept for one in scores if one.verdict.others_kept is not None),
         "background_psnr_db": _mean(one.psnr for one in scores),
         "background_psnr_db_by_kind": {kind: _mean(one.psnr for one in scores if one.edit.kind == kind) for kind in kinds},
+        "leakage": _leakage(scores),
+        "return_psnr_db": _mean(one.entry.return_psnr for one in scores if one.entry.return_psnr is not None),
         "replay_max_abs_error": max(errors) if errors else None,
         "seconds": _mean(one.entry.seconds for one in scores),
     }
+
+
+def _leakage(scores: Sequence[Score]) -> float:
+    """Change outside the regions over change inside, both means over the edits."""
+    inside, outside = np.mean([one.changes for one in scores], 0)
+    return round(float(outside / inside), 4)
+
+
+def _overlap_of_what_is_there(scores: Sequence[Score]) -> list[float] | None:
+    """IoU of the attention masks and its ceiling where the thing that changes is in the photo: only there its words have a place."""
+    found = [
+        one.entry.overlaps["attention"] for one in scores if "attention" in one.entry.overlaps and all(c.before for c in one.edit.changes)
+    ]
+    return [_mean(one.iou for one in found), _mean(one.ceiling for one in found)] if found else None
 
 
 def table(found: dict[str, Any]) -> str:
@@ -116,8 +144,8 @@ def _success_of_ceiling(ours: dict[str, Any], ceiling: dict[str, Any], share: fl
 
 
 def _overlap_of_ceiling(ours: dict[str, Any], share: float) -> tuple[str, bool]:
-    overlap, best = ours["iou"]["attention"], ours["iou_ceiling"]["attention"]
-    return f"attention IoU {overlap:.2f}, at least {share} of its ceiling {best:.2f}", overlap >= share * best
+    overlap, best = ours["iou_of_what_is_there"]
+    return f"attention IoU of what is there {overlap:.2f}, at least {share} of its ceiling {best:.2f}", overlap >= share * best
 
 
 def _unet_targets(found: dict[str, Any]) -> list[tuple[str, bool]]:

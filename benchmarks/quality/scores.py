@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
 CELL = 8
 """Pixels along a side of a latent cell."""
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """One concept's masks and its region: shares in 0..1.
+
+    Attributes:
+        iou: intersection over union.
+        ceiling: the best that as many cells could have.
+        outside: of the masks, what is outside the region: they are too large, or elsewhere.
+        missed: of the region, what no mask covers.
+    """
+
+    iou: float
+    ceiling: float
+    outside: float
+    missed: float
 
 
 def iou(mask: np.ndarray, region: np.ndarray) -> float:
@@ -35,8 +54,8 @@ def iou_ceiling(region: np.ndarray, grid: tuple[int, ...], cells: int) -> float:
     return iou(mask, region)
 
 
-def overlap(masks: np.ndarray, region: np.ndarray, grid: tuple[int, ...]) -> tuple[float, float]:
-    """Mean overlap of one concept's masks with its region, and the mean of their ceilings.
+def overlap(masks: np.ndarray, region: np.ndarray, grid: tuple[int, ...]) -> Overlap:
+    """One concept's masks beside its region; means over the steps.
 
     Args:
         masks: [steps, h, w] bool, as large as the latent.
@@ -45,7 +64,14 @@ def overlap(masks: np.ndarray, region: np.ndarray, grid: tuple[int, ...]) -> tup
     coarse = masks.shape[1] * masks.shape[2] // (grid[0] * grid[1])
     counts = masks.sum((1, 2))
     ceilings = {count: iou_ceiling(region, grid, round(count / coarse)) for count in np.unique(counts)}
-    return float(np.mean([iou(mask, region) for mask in masks])), float(np.mean([ceilings[count] for count in counts]))
+    shared = (masks * pixels_held(region, masks.shape[1:])).sum((1, 2))
+    pixels = counts * (region.size // masks[0].size)
+    return Overlap(
+        iou=float(np.mean([iou(mask, region) for mask in masks])),
+        ceiling=float(np.mean([ceilings[count] for count in counts])),
+        outside=float(np.mean(1 - shared / np.maximum(pixels, 1))),
+        missed=float(np.mean(1 - shared / region.sum())),
+    )
 
 
 def widened(region: np.ndarray) -> np.ndarray:
@@ -60,5 +86,16 @@ def background_psnr(picture: np.ndarray, original: np.ndarray, region: np.ndarra
         picture, original: [H, W, 3] uint8.
     """
     outside = ~widened(region)
-    error = (picture.astype(np.float64) - original)[outside]
+    return psnr(picture[outside], original[outside])
+
+
+def psnr(picture: np.ndarray, original: np.ndarray) -> float:
+    """In dB, of pictures [..., 3] uint8."""
+    error = picture.astype(np.float64) - original
     return float(10 * np.log10(255**2 / max(np.square(error).mean(), 1e-12)))
+
+
+def mean_change(picture: np.ndarray, original: np.ndarray, region: np.ndarray) -> tuple[float, float]:
+    """How much the picture differs from the original inside the region and outside the widened one: mean absolute levels of 255."""
+    change = np.abs(picture.astype(np.float64) - original).mean(-1)
+    return float(change[region].mean()), float(change[~widened(region)].mean())

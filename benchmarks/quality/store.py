@@ -19,6 +19,7 @@ from scripts.paths import CHECKOUT, OUTPUT
 
 from .edits import Edit
 from .methods import FLOWEDIT, FOUND, IMG2IMG, INPAINT, NAMED, OURS, PUBLISHED, REPAIRED, SHIPPED, TRUE_MASK, UNNAMED
+from .scores import Overlap
 from .settings import Setting
 from .subjects import FILES, Subject
 
@@ -68,14 +69,16 @@ class Entry:
     """What is kept of one edit by one method.
 
     Attributes:
-        overlaps: by mask mode, mean IoU with the true region and the mean of its ceilings; where masks were looked at.
+        overlaps: by mask mode, the mean over the concepts' masks; where masks were looked at.
         replay_error: see `Result`.
         seconds: processor time that the method took.
+        return_psnr: in dB, of the photo that comes back when the edit is taken back by the same method; None where that was not tried.
     """
 
-    overlaps: dict[str, tuple[float, float]]
+    overlaps: dict[str, Overlap]
     replay_error: float | None
     seconds: float
+    return_psnr: float | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ class Place:
 
     def entry(self) -> Entry:
         stored = json.loads(self.entry_file.read_text())
-        return Entry({mode: tuple(pair) for mode, pair in stored["overlaps"].items()}, stored["replay_error"], stored["seconds"])
+        return Entry(**stored | {"overlaps": {mode: Overlap(**one) for mode, one in stored["overlaps"].items()}})
 
 
 @functools.cache

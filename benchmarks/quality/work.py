@@ -8,16 +8,19 @@ import signal
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from .edits import Edit
+from .edits import Edit, taken_back
 from .result import Result
+from .scores import Overlap, overlap, psnr
 from .settings import Setting, edit_requests
 from .store import Entry, Place
 
 PROCESSES = 2
+TAKEN_BACK = 4
+"""So many edits of each kind are also taken back, where that can be asked for."""
 
 
 @dataclass(frozen=True)
@@ -82,20 +85,21 @@ def make(job: Job, places: Sequence[Place]) -> None:
         seconds = round(time.process_time() - started, 2)
         masks = result.masks.get(job.setting.mask_mode)
         shares = None if masks is None else masks.float().mean(0).amax(0).numpy()
-        place.write(picture_of(result.samples, subject), shares, Entry(_overlaps(job, result), result.replay_error, seconds))
+        picture, returned = picture_of(result.samples, subject), None
+        if job.full and job.edit.number < TAKEN_BACK and (back := taken_back(job.edit, picture, name)) is not None:
+            returned = psnr(picture_of(run(back, job.setting).samples, subject), job.edit.photo)
+        place.write(picture, shares, Entry(_overlaps(job, result), result.replay_error, seconds, returned))
 
 
-def _overlaps(job: Job, result: Result) -> dict[str, tuple[float, float]]:
-    """By mask mode the mean over steps and concepts, of overlap and of its ceiling."""
-    from .scores import overlap
-
+def _overlaps(job: Job, result: Result) -> dict[str, Overlap]:
+    """By mask mode, means over steps and concepts."""
     found, requests = {}, edit_requests(job.edit, job.setting)
     for mode, masks in result.masks.items():
         grid = result.grid if mode == "attention" else tuple(masks.shape[-2:])
         # Without the words of what is there, only what comes has masks.
         asked = requests if masks.shape[1] == len(requests) else [request for request in requests if request.add]
-        each = [overlap(masks[:, number].numpy(), request.change.region, grid) for number, request in enumerate(asked)]
-        found[mode] = tuple(float(value) for value in np.mean(each, 0))
+        each = [asdict(overlap(masks[:, number].numpy(), request.change.region, grid)) for number, request in enumerate(asked)]
+        found[mode] = Overlap(**{name: float(np.mean([one[name] for one in each])) for name in each[0]})
     return found
 
 

@@ -14,7 +14,7 @@ from benchmarks.quality.drawings import make_edit
 from benchmarks.quality.edits import TUNING
 from benchmarks.quality.methods import FOUND, IMG2IMG, METHODS, OURS, REPAIRED, SHIPPED, TRUE_MASK, method
 from benchmarks.quality.references import Reference
-from benchmarks.quality.scores import iou
+from benchmarks.quality.scores import Overlap, iou
 from benchmarks.quality.settings import MASK_MODES, Setting, edit_requests
 from benchmarks.quality.store import Entry, Place
 from benchmarks.quality.work import Job, make
@@ -135,7 +135,7 @@ def test_no_two_jobs_make_the_same(tmp_path, monkeypatch):
 
 def test_an_entry_comes_back_as_it_was(tmp_path):
     place = Place(tmp_path / "results" / "edit")
-    entry = Entry({"noise": (0.25, 0.5)}, 1e-7, 3.5)
+    entry = Entry({"noise": Overlap(0.25, 0.5, 0.125, 1.0)}, 1e-7, 3.5, return_psnr=30.0)
     picture = torch.randint(0, 256, (256, 256, 3), dtype=torch.uint8).numpy()
     place.write(picture, torch.rand(32, 32).numpy(), entry)
     assert place.is_done()

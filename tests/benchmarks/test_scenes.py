@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.quality import judge_scenes
 from benchmarks.quality.checkpoint import latent_of
-from benchmarks.quality.edits import SCORED, TUNING, make_edits
+from benchmarks.quality.edits import SCORED, TUNING, make_edits, taken_back
 from benchmarks.quality.methods import FLOWEDIT, FOUND, IMG2IMG, INPAINT, METHODS, NAMED, PUBLISHED, TRUE_MASK, UNNAMED, method
 from benchmarks.quality.references import Reference, _source_of
 from benchmarks.quality.scenes import KINDS, make_edit
@@ -129,8 +129,23 @@ def test_jobs_of_scenes_keep_their_results(edits, tmp_path, monkeypatch):
     job = Job(of_kind(edits, "two")[0], SETTING, (UNNAMED, IMG2IMG))
     make(job, [job.place(name) for name in job.methods])
     assert job.missing(set()).methods == ()
-    overlap, ceiling = job.place(UNNAMED).entry().overlaps["attention"]
-    assert 0 < overlap <= ceiling <= 1
+    entry = job.place(UNNAMED).entry()
+    overlap = entry.overlaps["attention"]
+    assert 0 < overlap.iou <= overlap.ceiling <= 1
+    assert 0 < overlap.outside < 1
+    assert 10 < entry.return_psnr < 50
+
+
+def test_an_edit_is_taken_back_where_things_are_exchanged(edits):
+    picture = np.zeros((256, 256, 3), np.uint8)
+    back = taken_back(of_kind(edits, "two")[0], picture, IMG2IMG)
+    edit = back.edit
+    assert (back.caption, back.asked_caption) == (edit.asked_caption, edit.caption)
+    assert [change.before for change in back.changes] == [change.after for change in edit.changes]
+    assert back.photo is picture
+    assert back.asked_photo is edit.photo
+    for kind in ("add", "remove", "accessory"):
+        assert taken_back(of_kind(edits, kind)[0], picture, IMG2IMG) is None
 
 
 def seen_in(scene, **changes):

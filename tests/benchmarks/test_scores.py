@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.quality.scores import background_psnr, iou, iou_ceiling, overlap, pixels_held
+from benchmarks.quality.scores import Overlap, background_psnr, iou, iou_ceiling, mean_change, overlap, pixels_held, psnr
 
 
 def region(rows, columns, size=64):
@@ -70,15 +70,33 @@ def test_the_ceiling_of_a_coarse_mask_counts_its_own_cells():
     """A mask cut in 4x4 cells and stretched to 8x8: one coarse cell passes, not four fine ones."""
     found = region(slice(4, 20), slice(4, 20))
     mask = np.kron(cells((0, 0), grid=(4, 4)), np.ones((2, 2))).astype(bool)
-    mean, ceiling = overlap(np.stack([mask, mask]), found, (4, 4))
-    assert mean == ceiling == pytest.approx(144 / 368)
-    assert overlap(mask[None], found, (8, 8))[1] > ceiling
+    both = overlap(np.stack([mask, mask]), found, (4, 4))
+    assert both.iou == both.ceiling == pytest.approx(144 / 368)
+    assert overlap(mask[None], found, (8, 8)).ceiling > both.ceiling
 
 
 def test_overlaps_are_means_over_steps():
     found = region(slice(0, 8), slice(0, 8))
     masks = np.stack([cells((0, 0)), cells((5, 5)), cells((0, 0), (0, 1))])
-    assert overlap(masks, found, (8, 8)) == pytest.approx(((1 + 0 + 0.5) / 3, (1 + 1 + 0.5) / 3))
+    assert overlap(masks, found, (8, 8)) == Overlap(
+        iou=(1 + 0 + 0.5) / 3, ceiling=(1 + 1 + 0.5) / 3, outside=(0 + 1 + 0.5) / 3, missed=1 / 3
+    )
+
+
+def test_an_empty_mask_misses_all_and_is_nowhere_too_large():
+    found = overlap(cells()[None], region(slice(0, 8), slice(0, 8)), (8, 8))
+    assert (found.iou, found.missed) == (0, 1)
+    assert found.outside == 1  # of nothing: it counts as elsewhere
+
+
+def test_change_inside_and_outside():
+    original = np.full((64, 64, 3), 100, np.uint8)
+    picture, found = original.copy(), region(slice(0, 8), slice(0, 8))
+    picture[:8, :8] = 140
+    picture[8:16, 8:16] = 255  # within a latent cell of the region: nobody's
+    picture[32:64] = 98
+    assert mean_change(picture, original, found) == pytest.approx((40, 2 * 32 * 64 / (64 * 64 - 16 * 16)))
+    assert psnr(original, original) > 100
 
 
 def test_psnr_sees_only_the_background():
