@@ -1,4 +1,4 @@
-"""Scenes: one to three objects with contact shadows in a room, with captions and the true mask of each object and its shadow."""
+"""Scenes: up to three objects with contact shadows in a room, with captions and the true mask of each object and its shadow."""
 
 from __future__ import annotations
 
@@ -178,6 +178,8 @@ def choose_names(rng: np.random.Generator, count: int, trained: bool = True) -> 
 
 def slots(rng: np.random.Generator, count: int, horizon: int) -> list[tuple[int, int, float]]:
     """Where `count` objects stand: x, base and size, from left to right, without touching."""
+    if not count:
+        return []
     size = rng.uniform(*BASE_SIZES[count])
     reach = size * 0.58  # the widest object's half
     gap = (SIZE - 2 * reach - 6) / max(1, count - 1)
@@ -194,7 +196,7 @@ def slots(rng: np.random.Generator, count: int, horizon: int) -> list[tuple[int,
 
 
 def random_scene(rng: np.random.Generator, count: int | None = None, trained: bool = True) -> Scene:
-    """A scene of 1 to 3 objects; with nothing that is held out where `trained`."""
+    """A scene of `count` objects, 1 to 3 by default; with nothing that is held out where `trained`."""
     if count is None:
         count = int(rng.choice([1, 2, 3], p=[0.35, 0.45, 0.2]))
     room = random_room(rng)
@@ -231,7 +233,7 @@ def describe(scene: Scene, index: int, coloured: bool = True, article: bool = Tr
 
 
 def full_caption(scene: Scene, floor: bool = True, wall: bool = False) -> Caption:
-    """Every object from left to right, and the floor: "a red teapot and a camera on grass"."""
+    """Every object from left to right, and the floor: "a red teapot and a camera on grass"; the floor alone where there is none."""
     order = sorted(range(len(scene.items)), key=lambda i: scene.items[i].x)
     return _join(scene, order, "and", floor, wall)
 
@@ -242,7 +244,9 @@ def _join(scene: Scene, order: list[int], word: str, floor: bool, wall: bool, co
         if number:
             pieces.append((word if number == len(order) - 1 else ",", None))
         pieces += describe(scene, index, coloured)
-    if floor:
+    if not order:
+        pieces.append((FLOORS[scene.room.floor], ("floor", 0)))
+    elif floor:
         pieces += [("on", None), (FLOORS[scene.room.floor], ("floor", 0))]
     if wall:
         relation, words = WALLS[scene.room.wall].split(" a ")
@@ -266,8 +270,8 @@ def random_caption(scene: Scene, rng: np.random.Generator, only: list[int] | Non
         pieces: list[tuple[str, Target]] = []
         for index in order:
             pieces += ([(",", None)] if pieces else []) + describe(scene, index, coloured, article=False)
-        if floor:
-            pieces += [(",", None), (FLOORS[scene.room.floor].removeprefix("a "), ("floor", 0))]
+        if floor or not order:
+            pieces += ([(",", None)] if pieces else []) + [(FLOORS[scene.room.floor].removeprefix("a "), ("floor", 0))]
         return Caption(tuple(pieces))
     if kind == "photo":
         return Caption((("a photo of", None), *_join(scene, order, "and", floor, wall, coloured).pieces))

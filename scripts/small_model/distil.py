@@ -25,7 +25,7 @@ from scripts.paths import CHECKPOINT, FEW_STEPS_FILE
 from scripts.small_model.drawings import PALETTE, SHAPES, Item
 from scripts.small_model.networks import Denoiser, UNetDenoiser, export_checkpoint
 from scripts.small_model.train import draw, encode_all, named, new_denoiser, trained, training_scene, view_of
-from scripts.training.denoising import ATTENTION_WEIGHT, Batch, Batches, View, attention_loss, tokenize, train
+from scripts.training.denoising import ATTENTION_WEIGHT, Batch, Batches, View, attention_loss, predict, tokenize, train
 from scripts.training.stage import DEVICE, Stage, Stopped, say, set_up
 
 PICTURES, STEPS, BATCH = 5000, 4000, 32
@@ -73,7 +73,7 @@ def end_of_path(teacher: UNetDenoiser, x: Tensor, level: Tensor, tokens: Tensor,
         here = (level * (TEACHER_STEPS - step)) // TEACHER_STEPS
         there = (level * (TEACHER_STEPS - step - 1)) // TEACHER_STEPS
         alpha, sigma = teacher.levels_at(here)
-        worded, wordless = teacher(torch.cat([x, x]), torch.cat([here, here]), both)[0].chunk(2)
+        worded, wordless = predict(teacher, torch.cat([x, x]), torch.cat([here, here]), both)[0].chunk(2)
         prediction = wordless + guidance * (worded - wordless)
         clean, noise = clean_from(prediction, x, alpha, sigma), sigma * x + alpha * prediction
         alpha, sigma = teacher.levels_at(there)
@@ -86,7 +86,7 @@ def distillation_loss(teacher: UNetDenoiser, student: Denoiser, empty: Tensor, b
     alpha, sigma = teacher.levels_at(level)
     x = alpha * batch.x0 + sigma * torch.randn_like(batch.x0)
     target = end_of_path(teacher, x, level, batch.tokens, empty)
-    prediction, layers = student(x, level, batch.tokens)
+    prediction, layers = predict(student, x, level, batch.tokens)
     distance = F.mse_loss(clean_from(prediction, x, alpha, sigma), target)
     return distance + ATTENTION_WEIGHT * attention_loss(layers, batch, alpha.flatten().square())
 

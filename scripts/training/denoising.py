@@ -17,7 +17,7 @@ from scripts.small_model.networks import Denoiser
 from scripts.training.stage import DEVICE, Stage
 
 ATTENTION_WEIGHT = 0.1
-WORKERS = 0 if DEVICE.type == "cpu" else 5
+WORKERS = 0 if DEVICE.type == "cpu" else 6
 """Processes that make batches ahead; a CPU has better things to do."""
 
 Pieces = tuple[tuple[str, int | None], ...]
@@ -138,12 +138,19 @@ def attention_loss(layers: list[Tensor], batch: Batch, weights: Tensor) -> Tenso
     return total / len(layers) / batch.named.sum().clamp(min=1)
 
 
+def predict(model: Denoiser, x: Tensor, level: Tensor, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """What the denoiser says, in float32; on a GPU it reckons in bfloat16, with float32 weights."""
+    with torch.autocast(DEVICE.type, torch.bfloat16, enabled=DEVICE.type == "cuda"):
+        prediction, layers = model(x, level, tokens)
+    return prediction.float(), [layer.float() for layer in layers]
+
+
 def denoising_loss(model: Denoiser, batch: Batch) -> Tensor:
     """Mean squared error of the prediction, at noise levels that are evenly spread over the batch, and `attention_loss`."""
     size = len(batch.x0)
     share = (torch.arange(size, device=batch.x0.device) + torch.rand(size, device=batch.x0.device)) / size
     x, level, target, alpha = model.add_noise(batch.x0, torch.randn_like(batch.x0), share)
-    prediction, layers = model(x, level, batch.tokens)
+    prediction, layers = predict(model, x, level, batch.tokens)
     return F.mse_loss(prediction, target) + ATTENTION_WEIGHT * attention_loss(layers, batch, alpha.square())
 
 

@@ -20,6 +20,7 @@ def set_up() -> None:
 
     comfy.cli_args.args.cpu = DEVICE.type == "cpu"
     torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
 
 
 class Stopped(Exception):
