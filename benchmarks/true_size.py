@@ -31,7 +31,7 @@ from benchmarks.speed.clock import seconds
 from scripts.paths import RESULTS
 
 STEPS, LATENT = 20, (1, 16, 128, 128)
-REPEATS = 3
+REPEATS = 2
 WORDS = 77
 CARD = torch.device("cuda")
 NETWORKS: dict[str, tuple[str, dict[str, Any], int, int]] = {
