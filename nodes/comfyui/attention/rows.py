@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import Identity
 from torch.nn import functional as F
@@ -114,24 +115,29 @@ def _wrap_call(
     cond_or_uncond = [numbers.get(names[i], i) for i in indices]
     chunks = Chunks(keys, tuple(arguments["input"].shape), columns)
     options = options | {"cond_or_uncond": list(cond_or_uncond), CHUNKS: chunks}
-    patches = options.get("patches", {})
+    patches, read = options.get("patches", {}), []
     if patches.get("attn2_output_patch"):
         texts = [text[0] for text, key in zip(c["c_crossattn"].chunk(len(keys)), keys, strict=True) if key is not None]
-        options["patches"] = patches | {"attn2_patch": [*patches.get("attn2_patch", ()), partial(_require_texts, texts)]}
+        options["patches"] = patches | {"attn2_patch": [*patches.get("attn2_patch", ()), partial(_look_for_texts, texts, read)]}
     c = c | {"transformer_options": options}
-    if earlier is not None:
-        return earlier(apply_model, arguments | {"c": c, "cond_or_uncond": cond_or_uncond})
-    return apply_model(arguments["input"], arguments["timestep"], **c)
+    if earlier is None:
+        output = apply_model(arguments["input"], arguments["timestep"], **c)
+    else:
+        output = earlier(apply_model, arguments | {"c": c, "cond_or_uncond": cond_or_uncond})
+    problem = "has regional prompts of another node in place of every prompt, so the text of a concept is never read: remove that node"
+    require(not read or bool(torch.stack(read).all()), "model", problem)  # once a call: a card is waited for here
+    return output
 
 
-def _require_texts(texts: list[Tensor], hidden: Tensor, context: Tensor, value: Tensor, extra: dict) -> tuple[Tensor, Tensor, Tensor]:
-    """An attn2_patch behind regional prompts of other nodes: refuses those that stand in place of a prompt's own text."""
+def _look_for_texts(
+    texts: list[Tensor], read: list[Tensor], hidden: Tensor, context: Tensor, value: Tensor, extra: dict
+) -> tuple[Tensor, Tensor, Tensor]:
+    """An attn2_patch behind regional prompts of other nodes, which may stand in place of a prompt's own text: adds whether each is there."""
     found = F.normalize(context.float(), dim=-1)
     for text in texts:
         # A text is there where one row has all of its tokens. Some packs scale them or change their sign.
         similarity = (found @ F.normalize(text.to(found), dim=-1).mT).abs()
-        problem = "has regional prompts of another node in place of every prompt, so the text of a concept is never read: remove that node"
-        require((similarity.amax(1).amin(-1) > 0.999).any(), "model", problem)
+        read.append((similarity.amax(1).amin(-1) > 0.999).any())
     return hidden, context, value
 
 
