@@ -118,13 +118,19 @@ def exactness(results: Results) -> str:
 
 
 def quality(measured: dict[str, Any], methods: dict[str, str]) -> str:
-    rows = []
-    for name, label in methods.items():
-        found = measured["methods"][name]
-        values = [decimals(found["success"]["all"], 2), decimals(found["other_object_kept"], 2)]
-        values += [decimals(found["background_psnr_db"], 1, " dB"), _iou(found, "attention"), one_digit(found["replay_max_abs_error"])]
-        rows.append([label, *values])
-    return table(["", "succeeded", "other object kept", "background PSNR", "attention IoU", "replay error"], rows)
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "succeeded": lambda found: decimals(found["success"]["all"], 2),
+        "other object kept": lambda found: decimals(found["other_object_kept"], 2),
+        "background PSNR": lambda found: decimals(found["background_psnr_db"], 1, " dB"),
+    }
+    if all("leakage" in measured["methods"][name] for name in methods):
+        columns["leakage"] = lambda found: decimals(found["leakage"], 2)
+        columns["there and back"] = lambda found: decimals(found["return_psnr_db"], 1, " dB")
+    else:
+        columns["attention IoU"] = lambda found: _iou(found, "attention")
+    columns["replay error"] = lambda found: one_digit(found["replay_max_abs_error"])
+    rows = ([label, *(column(measured["methods"][name]) for column in columns.values())] for name, label in methods.items())
+    return table(["", *columns], rows)
 
 
 def quality_kinds(measured: dict[str, Any], methods: dict[str, str], labels: dict[str, str] = KINDS) -> str:
@@ -134,7 +140,18 @@ def quality_kinds(measured: dict[str, Any], methods: dict[str, str], labels: dic
     return table(["", *(labels.get(kind, kind) for kind in kinds)], rows)
 
 
-def quality_masks(results: Results) -> str:
+def quality_masks(measured: dict[str, Any], methods: dict[str, str]) -> str:
+    """The attention masks: overlap, what of them is outside the region, what of the region they miss; and overlap where a thing is there."""
+    rows = []
+    for name, label in methods.items():
+        found = measured["methods"][name]
+        if found["iou_of_what_is_there"] is not None:
+            shares = [decimals(found[key]["attention"], 2) for key in ("mask_outside_region", "region_missed")]
+            rows.append([label, _iou(found, "attention"), *shares, "{:.2f} of {:.2f}".format(*found["iou_of_what_is_there"])])
+    return table(["attention masks", "IoU", "outside the region", "of the region missed", "IoU where a thing is there"], rows)
+
+
+def quality_modes(results: Results) -> str:
     found = results.quality["methods"]
     modes = list(found["ours"]["iou"])
     measured = ((name, label) for name, label in METHODS.items() if found[name]["iou"]["attention"] is not None)
@@ -229,7 +246,9 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "quality-scenes": lambda results: quality(results.quality_scenes, SCENES_METHODS),
     "quality-scenes-kinds": lambda results: quality_kinds(results.quality_scenes, SCENES_METHODS, {"two": "two at once"}),
     "quality-scenes-edits": lambda results: f"{results.quality_scenes['edits']} edits",
-    "quality-masks": quality_masks,
+    "quality-masks": quality_modes,
+    "quality-transformer-masks": lambda results: quality_masks(results.quality_transformer, TRANSFORMER_METHODS),
+    "quality-scenes-masks": lambda results: quality_masks(results.quality_scenes, SCENES_METHODS),
     "solvers": solvers,
     "solver-edits": lambda results: f"{results.solvers['edits']} edits",
     "speed": speed,

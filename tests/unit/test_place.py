@@ -57,7 +57,7 @@ def test_averaging_over_cells_alike(monkeypatch, most, channels):
             for i, j in cells:
                 difference = (latent[:, row, column] - latent[:, i, j]).square().mean().item()
                 distance = (row - i) ** 2 + (column - j) ** 2
-                weight = math.exp(-difference / (2 * 0.5**2)) * math.exp(-distance / (2 * 8**2))
+                weight = math.exp(-difference / (2 * 0.35**2)) * math.exp(-distance / (2 * 5**2))
                 total, weights = total + weight * maps[image, i, j].item(), weights + weight
             assert found[image, row, column].item() == pytest.approx(total / weights, abs=1e-4)
 
