@@ -5,7 +5,7 @@ PYTEST = $(IN_HOST) -m pytest
 IN_TWO = -n 2 --dist loadfile
 SERVERS = tests/server tests/fleet tests/publish tests/browser
 
-.PHONY: demo test test-fast test-browser static train train-scenes measure-scenes distil measure exactness quality solvers bench bench-fleet figures tune pictures locale workflows screenshots artwork archive hold hero
+.PHONY: demo test test-fast test-browser static train train-scenes measure-scenes distil measure exactness quality curves solvers bench bench-fleet figures tune pictures locale workflows screenshots artwork archive hold hero
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) scripts/demo.py
@@ -47,6 +47,9 @@ measure: ## score the small model and draw its contact sheets under output/; ARG
 
 quality: ## score masks and edits beside diffusers'; resumes; QUICK=1 for a few of each kind; ARGS="--subject transformer" or scenes
 	$(IN_HOST) benchmarks/quality/run.py $(if $(QUICK),--quick) $(ARGS)
+
+curves: ## success against background over the strength of the edit; resumes; ARGS="--subject transformer"; scenes by default
+	$(IN_HOST) benchmarks/quality/curves.py $(ARGS)
 
 solvers: ## score each solver's edits in 4 and 8 steps; resumes; writes benchmarks/results/solvers.json and a table
 	$(IN_HOST) benchmarks/solvers.py $(ARGS)
