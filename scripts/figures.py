@@ -24,6 +24,7 @@ OPENING = "<!-- figures:"
 
 METHODS = {
     "ours": "**ours**",
+    "ours_place_found": "ours, place found",
     "ours_true_mask": "ours, true mask",
     "diffusers_repaired": "diffusers, repaired",
     "diffusers_as_shipped": "diffusers, as shipped",
