@@ -1,9 +1,10 @@
 """Each method's strengths, and the picture of the curves."""
 
+from PIL import Image
+
 from benchmarks.quality.curves import FACTORS, VARIED, draw
 from benchmarks.quality.methods import FLOWEDIT, IMG2IMG, METHODS
 from benchmarks.quality.settings import load
-from PIL import Image
 
 
 def test_strengths_grow_and_hold_the_tables_setting():
