@@ -115,7 +115,8 @@ def _wrap_call(
     cond_or_uncond = [numbers.get(names[i], i) for i in indices]
     chunks = Chunks(keys, tuple(arguments["input"].shape), columns)
     options = options | {"cond_or_uncond": list(cond_or_uncond), CHUNKS: chunks}
-    patches, read = options.get("patches", {}), []
+    patches = options.get("patches", {})
+    read: list[Tensor] = []  # of each text in each layer, whether it is there
     if patches.get("attn2_output_patch"):
         texts = [text[0] for text, key in zip(c["c_crossattn"].chunk(len(keys)), keys, strict=True) if key is not None]
         options["patches"] = patches | {"attn2_patch": [*patches.get("attn2_patch", ()), partial(_look_for_texts, texts, read)]}
