@@ -34,7 +34,8 @@ def _scaled(setting: Setting, factor: float) -> Setting:
 
 VARIED: dict[str, Callable[[Setting], list[Setting]]] = {
     **dict.fromkeys((FOUND, PUBLISHED, TRUE_MASK, REPAIRED), lambda setting: [_scaled(setting, factor) for factor in FACTORS]),
-    FLOWEDIT: lambda setting: [replace(setting, target_cfg=1 + factor * (setting.target_cfg - 1)) for factor in FACTORS],
+    # Its guidance is strong already: by the root of the factors.
+    FLOWEDIT: lambda setting: [replace(setting, target_cfg=1 + factor**0.5 * (setting.target_cfg - 1)) for factor in FACTORS],
     IMG2IMG: lambda setting: [replace(setting, strength=strength) for strength in STRENGTHS],
 }
 """Settings of each method from weak to strong."""
