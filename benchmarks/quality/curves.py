@@ -19,7 +19,7 @@ from benchmarks.quality.edits import SCORED, make_edits
 from benchmarks.quality.methods import FLOWEDIT, FOUND, IMG2IMG, METHODS, PUBLISHED, REPAIRED, TRUE_MASK
 from benchmarks.quality.report import score, summary
 from benchmarks.quality.settings import Setting, load
-from benchmarks.quality.subjects import SUBJECTS
+from benchmarks.quality.subjects import SUBJECTS, file_name
 from benchmarks.quality.work import Job, Workers
 from scripts.paths import RESULTS
 
@@ -58,7 +58,7 @@ def main() -> None:
                 found = summary([score(job, name) for job in jobs])
                 keys = ("other_object_kept", "background_psnr_db", "leakage")
                 curves[name].append({"success": found["success"]["all"]} | {key: found[key] for key in keys})
-    path = RESULTS / f"quality-curves-{subject}.json"
+    path = RESULTS / f"{file_name('quality-curves', subject)}.json"
     path.write_text(json.dumps({"edits": len(edits), "factors": FACTORS, "strengths": STRENGTHS, "methods": curves}, indent=1) + "\n")
     draw(curves, len(edits), path.with_suffix(".png"))
     print(path, path.with_suffix(".png"), sep="\n")

@@ -121,7 +121,7 @@ def test_a_result_depends_on_what_is_tuned_for_it():
 
 def test_what_the_transformer_shall_reach():
     def one(success, overlap):
-        return {"success": {"all": success}, "iou_of_what_is_there": [overlap, 0.9]}
+        return {"success": {"all": success}, "iou": {"attention": overlap}, "iou_ceiling": {"attention": 0.9}}
 
     def reached(success, overlap):
         found = {"methods": {FOUND: one(success, overlap), TRUE_MASK: one(0.9, None), PUBLISHED: one(0, 0)}}
