@@ -67,7 +67,7 @@ def above_threshold(maps: Tensor, threshold: float) -> Tensor:
 
 
 def dilate(masks: Tensor, width: int) -> Tensor:
-    """Masks [..., H, W] of three or four dimensions, grown by `width` pixels on each side."""
+    """Masks or maps [..., H, W] of three or four dimensions, grown by `width` pixels on each side."""
     rows = F.max_pool2d(masks, (1, 2 * width + 1), 1, (0, width))
     return F.max_pool2d(rows, (2 * width + 1, 1), 1, (width, 0))
 

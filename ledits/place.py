@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .masks import OFFICIAL_SMOOTHING, min_max_normalize, resize_bilinear, smooth
+from .masks import OFFICIAL_SMOOTHING, dilate, min_max_normalize, resize_bilinear, smooth
 
 ALIKE = 0.35  # sigma: how far apart cells of like colour are, in standard deviations of the latent
 NEAR = 5.0  # how far apart neighbours are, in cells
+APART = 2  # cells between a thing and what is put beside it
 MAX_WEIGHTS = 1 << 24  # pairs of cells that are held at once: 64 MB
 
 
@@ -24,6 +25,11 @@ def place_map(maps: Sequence[Tensor], x0: Tensor, smoothing: float = OFFICIAL_SM
     if len(maps) == 1:
         maps = [*maps, F.avg_pool2d(maps[0][:, None], 2, ceil_mode=True)[:, 0]]
     return average_alike(multiply_maps(maps, x0.shape[-2], x0.shape[-1], smoothing), x0)
+
+
+def beside(place: Tensor) -> Tensor:
+    """1 - max over |j - i| <= APART of P_j, [B, H, W] in 0..1: everywhere in the photo but on the thing and close around it."""
+    return 1 - dilate(place, APART)
 
 
 def multiply_maps(maps: Sequence[Tensor], height: int, width: int, smoothing: float = OFFICIAL_SMOOTHING) -> Tensor:

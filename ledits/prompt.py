@@ -44,6 +44,12 @@ def find_words(words: tuple[str, ...], wanted: str) -> tuple[int, ...]:
     return tuple(sorted(indices))
 
 
+def split_minus(text: str) -> tuple[str, bool]:
+    """A text without the minus before it, and whether it has one."""
+    text = text.strip()
+    return (text[1:].strip(), True) if text[:1] and text[0] in MINUS else (text, False)
+
+
 def word_maps(maps: Tensor, prompt: Prompt) -> Tensor:
     """Sums the maps of each word's tokens, [..., tokens] to [..., words]; ValueError as in `merge_repeated_context`."""
     maps = merge_repeated_context(maps, prompt.length)

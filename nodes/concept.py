@@ -5,6 +5,7 @@ from comfy_api.latest import io
 from ..ledits.attention import WordMaps
 from ..ledits.guidance import MASK_MODES, EditSettings
 from ..ledits.presets import PRESETS
+from ..ledits.prompt import split_minus
 from . import checks
 from .comfyui.images.preview import text_ui
 from .comfyui.text.words import encode
@@ -88,7 +89,7 @@ class ConceptNode(io.ComfyNode):
                     default="",
                     optional=True,
                     tooltip="The thing in the photo that is to change: 'red circle'. Edit finds it once, and its mask stays fixed. "
-                    "Empty: the attention of 'text' in each step.",
+                    "'-red circle': anywhere but there. Empty: the attention of 'text' in each step.",
                 ),
             ],
             outputs=[ConceptsSocket.Output(display_name="concepts", tooltip="This concept after those it is chained to.")],
@@ -108,10 +109,9 @@ class ConceptNode(io.ComfyNode):
         where: str = "",
         **settings: Any,
     ) -> io.NodeOutput:
-        if where.strip() and not text.strip():
-            text, direction = where, "remove"
-        acting = EditSettings(direction == "add", **settings)
+        acting = EditSettings(direction == "add" and bool(text.strip()), **settings)
         _check_widgets(text, acting.mask_mode, acting.warmup, acting.cooldown, where)
+        text = text if text.strip() else where
         prompt = checks.read_prompt(clip, text, WRITE_TEXT, needs_words=False)
         problem = f"is {where!r}, but 'attention' says where already: clear this text, or disconnect 'attention'"
         require(not where.strip() or attention is None, "where", problem)
@@ -137,7 +137,7 @@ class ConceptNode(io.ComfyNode):
 
 def _check_widgets(text: str | None, mask_mode: str | None, warmup: int | None, cooldown: int | None, where: str | None) -> None:
     """Refuses what the widgets alone show to be wrong; None is not known yet."""
-    if where is not None and not where.strip():
+    if where is not None and (not where.strip() or split_minus(where)[1]):
         checks.check_text(text, WRITE_TEXT)
     problem = f"is {cooldown}, but the concept only begins at warmup {warmup}: raise it, or set 0 for no end"
     require(not cooldown or warmup is None or cooldown > warmup, "cooldown", problem)
@@ -146,7 +146,9 @@ def _check_widgets(text: str | None, mask_mode: str | None, warmup: int | None, 
 
 
 def _read_where(clip: Any, where: str) -> Where:
-    return Where(checks.read_prompt(clip, where, "write the words of the thing to change, or clear it", name="where"), encode(clip, where))
+    thing, beside = split_minus(where)
+    prompt = checks.read_prompt(clip, thing, "write the words of a thing in the photo, or clear it", name="where")
+    return Where(prompt, encode(clip, thing), beside)
 
 
 def _only_text(attention: Attention) -> WordMaps:

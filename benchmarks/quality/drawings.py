@@ -33,12 +33,13 @@ class Change:
 
     Attributes:
         side: the empty half that an added object may stand in; its place in `after` is only an example.
+        written: of an added object: beside what is there.
     """
 
     before: Item | None
     after: Item | None
     side: str = ""
-    written: None = None
+    written: tuple[str, str] | None = None
 
     @cached_property
     def region(self) -> np.ndarray:
@@ -135,7 +136,7 @@ def _add(rng: np.random.Generator) -> tuple[Scene, tuple[Change, ...]]:
     rows, columns = SIDES[side]
     centre = (np.arange(SIZE)[columns].mean() + 0.5, np.arange(SIZE)[rows].mean() + 0.5)
     asked = Item(_unused_colour(rng, scene.items), str(rng.choice(SHAPES)), float(centre[0]), float(centre[1]), float(rng.uniform(38, 46)))
-    return scene, (Change(None, asked, side),)
+    return scene, (Change(None, asked, side, (f"-{scene.items[0].phrase}", asked.phrase)),)
 
 
 def _recolour_both(rng: np.random.Generator) -> tuple[Scene, tuple[Change, ...]]:

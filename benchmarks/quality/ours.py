@@ -54,7 +54,7 @@ def ours_without_source(edit: Edit, setting: Setting, full: bool = False) -> Res
 
 
 def ours_place_found(edit: Edit, setting: Setting, full: bool = False) -> Result:
-    """The thing that changes is only named: its place and size are found, and the rest is kept. An added thing has the published mask."""
+    """What is there is only named: its place and size are found, and the rest is kept."""
     setting = replace(setting.of_any_kind, as_written=True)
     with _watched() as seen:
         samples = _edit_node(edit, setting, _concepts(edit, setting, _named_place), keep_background=True)
@@ -136,10 +136,9 @@ def _automatic(request: EditRequest) -> dict[str, Any]:
 
 
 def _named_place(request: EditRequest) -> dict[str, Any]:
-    """Where the thing is that changes; where nothing is, the published mask."""
-    if not request.where:
-        return {"mask_mode": "intersect", "threshold": 0.9, "words": request.words}
-    return {"mask_mode": "attention", "threshold": 0.0, "where": request.where, "words": naming(request.where)}
+    """Where the thing is that changes; of what is added that place is larger than the new thing, whose own each step finds in it."""
+    mode = "attention" if request.change.before else "intersect"
+    return {"mask_mode": mode, "threshold": 0.0, "where": request.where, "words": naming(request.where.removeprefix("-"))}
 
 
 def _own_place(edit: Edit, setting: Setting, request: EditRequest) -> dict[str, Any]:

@@ -75,10 +75,11 @@ class Attention:
 
 @dataclass(frozen=True)
 class Where:
-    """Words of the thing in the photo that is to change: an edit looks for it by itself, once."""
+    """Words of a thing in the photo: an edit looks for it by itself, once."""
 
     prompt: Prompt
     conditioning: Conditioning
+    beside: bool = False  # the change is to be anywhere but there; otherwise there
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,10 @@ class Concept:
     @property
     def records_steps(self) -> bool:
         return self.records_attention and self.where is None
+
+    @property
+    def is_beside(self) -> bool:
+        return self.where is not None and self.where.beside
 
     @property
     def recorded_prompt(self) -> Prompt:

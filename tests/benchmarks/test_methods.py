@@ -5,6 +5,7 @@ from functools import partial
 
 from scripts.host.in_comfy import run
 
+import numpy as np
 import pytest
 import torch
 
@@ -94,6 +95,15 @@ def test_a_place_is_found_by_its_name_alone():
     masks = result.masks["attention"]
     assert (masks == masks[:1]).all()
     assert iou(masks[0, 0].numpy(), EDIT.region) > 0.6
+
+
+def test_what_is_added_keeps_off_what_is_there():
+    addition = make_edit(TUNING, "add", 0)
+    masks = method(FOUND)(addition, replace(SETTING, area=5.0, resolution=8)).masks["attention"]
+    there = np.kron(masks[0, 0].numpy(), np.ones((8, 8))) < 0.5
+    truth = coverage(addition.others[0]) >= 0.5
+    assert there[truth].mean() > 0.9
+    assert there[~truth].mean() < 0.25
 
 
 def test_true_masks_leave_the_rest_alone():

@@ -50,6 +50,22 @@ def test_it_finds_the_thing_without_being_told_its_size(model, inversion, circle
     assert overlap(masks[0], scene.items[1]) > 0.6
 
 
+@pytest.mark.parametrize("minus", ["-", "\N{MINUS SIGN} ", "\N{FULLWIDTH HYPHEN-MINUS}"])
+def test_after_a_minus_it_is_anywhere_but_there(model, inversion, circle, scene, minus):
+    places = ("a red circle", f"{minus}a red circle")
+    at, elsewhere = (run("LEDITS_Edit", model=model, inversion=inversion, concepts=circle(where=where))[2] for where in places)
+    assert torch.equal(elsewhere, 1 - F.max_pool2d(at, 33, 1, 16)), "two latent pixels apart"
+    assert 0.7 < elsewhere.mean() < 0.95
+
+
+def test_after_a_minus_something_is_to_come(circle):
+    with pytest.raises(ValueError, match=r"^LEDITS\+\+ Concept, input 'text': is '', which has no words: write what to add"):
+        circle(text="", where="-a red circle")
+    assert "'text'" in in_comfy.nodes()["LEDITS_Concept"].validate_inputs(text=" ", where="-a red circle")
+    with pytest.raises(ValueError, match=r"^LEDITS\+\+ Concept, input 'where': is '', which has no words: write the words of a thing"):
+        circle(where=" - ", words="")
+
+
 def test_an_empty_text_removes_what_is_there(circle):
     (removed,), (written,) = circle(text=""), circle(text="a red circle", direction="remove")
     assert (removed.settings, removed.prompt.text) == (written.settings, "a red circle")

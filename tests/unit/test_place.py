@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ledits import place
 from ledits.masks import gaussian_kernel, min_max_normalize, smooth
-from ledits.place import average_alike, multiply_maps, place_map
+from ledits.place import average_alike, beside, multiply_maps, place_map
 
 
 def random(*shape, seed=0):
@@ -98,3 +98,13 @@ def test_smoothing_is_that_of_the_masks():
     maps = random(1, 8, 8)
     expected = min_max_normalize(smooth(maps, 2.0))
     assert torch.allclose(multiply_maps([maps], 8, 8, 2.0), expected)
+
+
+def test_beside_a_thing_is_everywhere_but_there_and_close_around_it():
+    maps = random(2, 5, 8)
+    found = beside(maps)
+    for image in range(2):
+        for row in range(5):
+            for column in range(8):
+                near = maps[image, max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
+                assert found[image, row, column] == 1 - near.max()

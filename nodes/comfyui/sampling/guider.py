@@ -12,7 +12,7 @@ from torch import Tensor
 from ....ledits.guidance import apply_guidance, concept_guidance, first_active_step, found_threshold, guidance_mask
 from ....ledits.inversion import add_noise
 from ....ledits.masks import dilate
-from ....ledits.place import place_map
+from ....ledits.place import beside, place_map
 from ....ledits.prompt import merge_words
 from ...errors import PACK, LeditsInputError, named, require
 from ..attention.adapters import make_adapter, make_place_adapters, prepare_recording
@@ -172,7 +172,8 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             concept = self.concepts[number]
             maps = [concept_word_maps(recorder, name, conds[name], concept.recorded_prompt, x) for recorder in recorders]
             self._record.words[number].add(maps[0])
-            self._places[number] = place_map([merge_words(part, concept.words) for part in maps], x0, concept.smoothing)
+            place = place_map([merge_words(part, concept.words) for part in maps], x0, concept.smoothing)
+            self._places[number] = beside(place) if concept.is_beside else place
 
     def _predict(
         self, x: Tensor, timestep: Tensor, active: list[int], recorder: Recorder | None, model_options: dict
