@@ -1,5 +1,5 @@
-// A list of tasks on LEDITS++ Concept. Choosing one fills the node's fields, and the list shows the task whose values they have. It is
-// neither saved nor sent, so that files are the same with it and without. The values come with the node's definition.
+// A list of tasks at the top of LEDITS++ Concept. Choosing one fills the node's fields, and the list shows the task whose values they have.
+// It is neither saved nor sent, so that files are the same with it and without. The values come with the node's definition.
 
 import { app } from "../../scripts/app.js";
 import { setFields } from "./fields.js";
@@ -35,9 +35,15 @@ app.registerExtension({
     const words = WORDS[app.extensionManager.setting.get("Comfy.Locale")] ?? WORDS.en;
     const named = Object.fromEntries(Object.entries(presets).map(([key, preset]) => [words[key], preset]));
     const fields = node.widgets.filter((widget) => widget.name in presets.add);
-    // The last widget: saved values are counted by place.
     const list = node.addWidget("combo", "preset", words.own, choose, { values: [...Object.keys(named), words.own], serialize: false });
     Object.assign(list, { label: words.label, tooltip: words.tooltip, serialize: false });
+    node.widgets.unshift(node.widgets.pop());
+    // Saved values are counted by place. Some pages leave a gap for a widget that is not saved, and none reads one.
+    const serialized = node.onSerialize;
+    node.onSerialize = function (saved) {
+      saved.widgets_values = node.widgets.filter((widget) => widget.serialize !== false).map((widget) => widget.value ?? null);
+      serialized?.call(this, saved);
+    };
 
     function choose(name) {
       if (named[name]) setFields(node, valuesFor(node, named[name]));

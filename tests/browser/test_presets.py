@@ -48,9 +48,7 @@ def choose(page, node, name):
     entries = "[role=dialog] .litemenu-entry, .litecontextmenu .litemenu-entry"
 
     def opened():
-        place = page.js(
-            "const n = app.rootGraph.getNodeById(arguments[0]), w = n.widgets.at(-1); return [n.size[0] / 2, w.last_y + 10]", node
-        )
+        place = page.js("const n = app.rootGraph.getNodeById(arguments[0]), w = n.widgets[0]; return [n.size[0] / 2, w.last_y + 10]", node)
         page.point(page.place(node, *place), click=True)
         return page.look(entries, 5)
 
@@ -145,15 +143,13 @@ def test_a_file_keeps_the_values_that_it_was_saved_with(page: FrontEnd):
     page.load(workflow)
     page.wait(lambda: set(saved) <= set(page.nodes()))
     shown = {node: page.js("return app.rootGraph.getNodeById(arguments[0]).widgets.map(w => w.value)", node) for node in saved}
-    assert shown == {node: [*values, OWN_VALUES] for node, values in saved.items()}
+    assert shown == {node: [OWN_VALUES, *values] for node, values in saved.items()}
     again = {node["id"]: node["widgets_values"] for node in page.js("return app.rootGraph.serialize()")["nodes"] if node["id"] in saved}
     assert again == saved
 
 
 def test_it_explains_itself(page: FrontEnd, concept):
-    place = page.js(
-        "const n = app.rootGraph.getNodeById(arguments[0]), w = n.widgets.at(-1); return [n.size[0] / 2, w.last_y + 10]", concept
-    )
+    place = page.js("const n = app.rootGraph.getNodeById(arguments[0]), w = n.widgets[0]; return [n.size[0] / 2, w.last_y + 10]", concept)
     assert page.tooltip(page.place(concept, *place)) == WORDS["en"]["tooltip"]
 
 
@@ -162,9 +158,7 @@ def test_in_chinese_it_is_chinese(page: FrontEnd):
     try:
         node = page.put("LEDITS_Concept")
         page.show(node)
-        label, values = page.js(
-            "const w = app.rootGraph.getNodeById(arguments[0]).widgets.at(-1); return [w.label, w.options.values]", node
-        )
+        label, values = page.js("const w = app.rootGraph.getNodeById(arguments[0]).widgets[0]; return [w.label, w.options.values]", node)
         choose(page, node, WORDS["zh"]["restyle"])
         page.wait(lambda: fields(page, node)["mask_mode"] == "noise")
     finally:

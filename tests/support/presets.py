@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
 
 from ledits.presets import PRESETS
 from scripts.paths import CHECKOUT
+from support.page_scripts import constant
 
 SCRIPT = CHECKOUT / "web" / "presets.js"
 
@@ -17,11 +16,4 @@ def values_for(name: str, steps: int = 50) -> dict[str, Any]:
     return PRESETS[name] | {"warmup": round(PRESETS[name]["warmup"] * steps)}
 
 
-def words() -> dict[str, dict[str, str]]:
-    """A constant of the script, which is written as JSON."""
-    found = re.search(r"^const WORDS = (\{.*?^\});$", SCRIPT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert found is not None
-    return json.loads(found[1])
-
-
-WORDS = words()
+WORDS: dict[str, dict[str, str]] = constant(SCRIPT.name, "WORDS")
