@@ -10,11 +10,13 @@ from pathlib import Path
 from scripts.host.in_comfy import nodes, pack
 
 import pytest
+from comfy_api.latest import io
 from PIL import Image
 
 from scripts.help_pictures import MOST_BYTES, PICTURES
 from scripts.help_texts import LOCALES, english
 from scripts.paths import CHECKOUT
+from support.page_scripts import constant
 
 DOCS = CHECKOUT / pack().WEB_DIRECTORY / "docs"
 SECTIONS = json.loads((Path(__file__).parent / "help_sections.json").read_text(encoding="utf-8"))
@@ -85,6 +87,17 @@ def test_every_text_is_translated(node_id):
         if place[-1] in ("tooltip", "description"):
             assert CHINESE.search(translated[place]), place
             assert numbers(translated[place]) == numbers(text), place
+
+
+def test_every_choice_has_a_name_in_chinese():
+    combos = [item for node_id in nodes() for item in schema_of(node_id).inputs if isinstance(item, io.Combo.Input)]
+    choices = {item.id: set(item.options) for item in combos if item.id != "file"}
+    names = constant("choices.js", "CHOICES")["zh"]
+    assert names.keys() == choices.keys()
+    for field, named in names.items():
+        assert named.keys() == choices[field] - {"LEDITS++"}, field
+        assert all(CHINESE.search(name) for name in named.values())
+        assert len(set(named.values())) == len(named)
 
 
 def test_no_node_is_translated_that_is_not_there():
