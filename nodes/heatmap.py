@@ -1,3 +1,4 @@
+import torch
 from comfy_api.latest import io
 
 from ..ledits.masks import min_max_normalize, resize_bilinear
@@ -5,6 +6,7 @@ from .checks import get_maps, merge_map
 from .comfyui.images.heatmap import apply_colormap, overlay
 from .comfyui.images.panels import contact_sheet, count_columns, fit
 from .comfyui.images.preview import sheet_ui
+from .comfyui.images.readings import readings
 from .comfyui.types import Attention, AttentionSocket
 from .errors import LeditsInputError, require
 
@@ -51,9 +53,10 @@ class HeatmapNode(io.ComfyNode):
             note = f"No heatmap: '{error.name}' {error.problem}"
             sheet = contact_sheet([fit(image[..., :3], MAX_SHEET_SIZE)], [note], 1)
             return io.NodeOutput(sheet, ui=sheet_ui(cls, sheet, text=note))
-        words, maps = prompt.words, prompt.mean()
+        words, maps = prompt.words, torch.stack([min_max_normalize(part) for part in prompt.mean().unbind(-1)], -1)
         columns = count_columns(len(words), *image.shape[1:3])
         background = fit(image[..., :3].to(maps.device), MAX_SHEET_SIZE, len(words))
-        heatmaps = [apply_colormap(resize_bilinear(min_max_normalize(word_map), *background.shape[1:3])) for word_map in maps.unbind(-1)]
+        heatmaps = [apply_colormap(resize_bilinear(word_map, *background.shape[1:3])) for word_map in maps.unbind(-1)]
         sheet = contact_sheet([overlay(background, heatmap, opacity) for heatmap in heatmaps], words, columns)
-        return io.NodeOutput(sheet, ui=sheet_ui(cls, sheet, words, columns))
+        ui = sheet_ui(cls, sheet, words, columns) | {"ledits_heatmap": [readings(words, maps, background, sheet, columns)]}
+        return io.NodeOutput(sheet, ui=ui)

@@ -55,6 +55,73 @@ def test_after_a_run_the_masks_and_maps_are_on_their_nodes(page: FrontEnd):
     assert page.console_errors() == []
 
 
+def sheet_on_the_page(page: FrontEnd):
+    """Left, top and scale of the heatmap's three panels on the page, by the white gaps between them."""
+    white = (np.asarray(page.screenshot()) > 250).all(-1)
+    tallest = np.array([max(map(len, bytes(column).split(b"\0"))) for column in white.T.astype(np.uint8)])
+    gaps = np.flatnonzero(tallest > 0.8 * tallest.max())
+    first, second = (part.mean() + 0.5 for part in np.split(gaps, [np.diff(gaps).argmax() + 1]))
+    scale = (second - first) / (256 + 8)
+    return first - (256 + 4) * scale, np.flatnonzero(white[:, gaps[len(gaps) // 4]]).min(), scale
+
+
+def reading(page: FrontEnd, at):
+    """What the heatmap answers with the pointer there."""
+    page.point(at)
+    return page.js("return document.querySelector('.ledits-heatmap-reading').textContent")
+
+
+def check_readings(page: FrontEnd, heatmap):
+    left, top, scale = sheet_on_the_page(page)
+    sheet = on_the_node(page, heatmap).astype(int)
+    for panel, word in enumerate(("a", "green", "circle")):
+        heat = sheet[:256, panel * 264 : panel * 264 + 256, 0]
+        for edge, allowed in ((heat.argmax(), (0.75, 1.0)), (heat.argmin(), (0.0, 0.25))):
+            y, x = divmod(int(edge), 256)
+            place = round(left + (panel * 264 + min(max(x, 4), 251)) * scale), round(top + min(max(y, 4), 251) * scale)
+            said, value = page.wait(lambda at=place: reading(page, at), 10, f"what is there of {word}").rsplit(" ", 1)
+            assert said == word
+            assert allowed[0] <= float(value) <= allowed[1]
+    between = round(left + 260 * scale), round(top + 128 * scale)
+    assert reading(page, between) == ""
+    assert reading(page, (round(left + 128 * scale), round(top + 290 * scale))) == "", "on the label"
+    page.point((round(left + 128 * scale), round(top + 128 * scale)))
+
+
+def test_a_heatmap_answers_under_the_pointer(page: FrontEnd):
+    (heatmap,) = run(page, "LEDITS_Heatmap")
+    page.wait(lambda: on_the_node(page, heatmap) is not None, what="the heatmap")
+    page.js("Object.assign(app.rootGraph.getNodeById(arguments[0]), {pos: [9000, 0]}).setSize([700, 420])", heatmap)
+    page.show(heatmap, 1.1, 300, 150)
+    page.still()
+    page.point((20, 5))
+    check_readings(page, heatmap)
+    page.screenshot("heatmap-under-the-pointer")
+    page.js("Object.assign(app.rootGraph.getNodeById(arguments[0]), {pos: [9000, 0]}).setSize([420, 520])", heatmap)
+    page.show(heatmap, 1.6, 300, 80)
+    page.still()
+    page.point((20, 5))
+    check_readings(page, heatmap)
+    assert page.console_errors() == []
+
+
+def test_so_it_does_on_nodes_of_the_newer_kind(page: FrontEnd):
+    set_kind = "return app.extensionManager.setting.set('Comfy.VueNodes.Enabled', arguments[0])"
+    page.js(set_kind, True)
+    try:
+        (heatmap,) = run(page, "LEDITS_Heatmap")
+        page.wait(lambda: on_the_node(page, heatmap) is not None, what="the heatmap")
+        page.js("Object.assign(app.rootGraph.getNodeById(arguments[0]), {pos: [9000, 0]}).setSize([700, 420])", heatmap)
+        page.show(heatmap, 1.0, 300, 150)
+        page.still()
+        page.wait(lambda: page.js("return document.querySelector(`[data-node-id='${arguments[0]}'] img`)?.naturalWidth", heatmap))
+        page.point((20, 5))
+        check_readings(page, heatmap)
+        page.screenshot("heatmap-under-the-pointer-2.0")
+    finally:
+        page.js(set_kind, False)
+
+
 def test_they_are_still_there_after_the_page_was_opened_anew(page: FrontEnd):
     """Nothing runs again; ComfyUI sends what it keeps."""
     page.reload()

@@ -8,7 +8,9 @@ import pytest
 import torch
 from matplotlib import colormaps
 
-heatmap = importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.heatmap")
+heatmap, panels, readings = (
+    importlib.import_module(f"{pack().__name__}.nodes.comfyui.images.{name}") for name in ("heatmap", "panels", "readings")
+)
 
 
 def test_the_colors_are_those_of_matplotlib():
@@ -62,3 +64,23 @@ def test_lines_grow_with_the_image_and_stop_at_its_border():
 def test_a_gray_mask_is_tinted_less():
     weak, full = (heatmap.draw_masks(torch.zeros(1, 40, 60, 3), BLOCK * strength)[0, 15, 40, 0].item() for strength in (0.5, 1.0))
     assert 0 < weak == pytest.approx(full / 2)
+
+
+@pytest.mark.parametrize("side", [8, 48])
+def test_readings_say_what_stands_where_on_the_sheet(side):
+    """For each image and word a byte for each cell, fine maps in 32 of them; each panel where the sheet has it."""
+    maps, picture = torch.rand(2, side, side, 3, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 300, 280, 3)
+    sheet = panels.contact_sheet([picture, picture + 0.2, picture + 0.4], ["a", "red", "circle"], 2)
+    found = readings.readings(["a", "red", "circle"], maps, picture, sheet, 2)
+    assert (found["words"], found["columns"], found["width"]) == (["a", "red", "circle"], 2, sheet.shape[2])
+    width, height = found["panel"]
+    for number in range(3):
+        left, top = (round(number % 2 * found["pitch"][0]), round(number // 2 * found["pitch"][1]))
+        assert (sheet[:, top : top + height, left : left + width] == 0.2 * number).all()
+    cells = min(side, 32)
+    assert found["cells"] == [cells, cells]
+    for image in range(2):
+        for word in range(3):
+            values = torch.tensor(list(bytes.fromhex(found["values"][image][word]))).reshape(cells, cells) / 255
+            wanted = torch.nn.functional.adaptive_avg_pool2d(maps[image, ..., word][None], cells)[0]
+            assert (values - wanted).abs().max() < 0.5 / 255 + 1e-6
