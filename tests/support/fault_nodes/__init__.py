@@ -5,6 +5,7 @@ arms the next run, GET /ledits_test/armed tells whether it waits or has struck, 
 until somebody cancels it, or ends the process.
 """
 
+import ctypes
 import gc
 import sys
 import threading
@@ -13,13 +14,14 @@ from collections import Counter
 
 import comfy.model_management
 import comfy.utils
+import psutil
 import safetensors.torch
 from comfy.patcher_extension import WrappersMP
 
 IDLE = {"kind": None, "place": None, "number": 0, "calls": 0, "state": "idle"}
 armed = dict(IDLE)
 
-OF_ONE_RUN = {"MaskedGuider", "Recorder", "Job", "InversionSampler", "ReplaySampler", "LookSampler"}
+OF_ONE_RUN = {"MaskedGuider", "Recorder", "Job", "InversionSampler", "ReplaySampler", "ProbeSampler"}
 """Classes of the pack whose objects belong to one run."""
 
 
@@ -87,10 +89,13 @@ def arm(order: dict) -> None:
 
 def left() -> dict:
     gc.collect()
+    # glibc keeps freed memory for itself, tens of megabytes more or less; only what it cannot give back is in use.
+    getattr(ctypes.CDLL(None), "malloc_trim", lambda _: None)(0)
     own = (type(item) for item in gc.get_objects() if "ledits-pp" in str(type(item).__module__))
     return {
         "objects": Counter(kind.__name__ for kind in own if kind.__name__ in OF_ONE_RUN),
         "threads": sorted(thread.name for thread in threading.enumerate()),
+        "memory": psutil.Process().memory_info().rss,
     }
 
 
