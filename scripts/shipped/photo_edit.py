@@ -130,9 +130,9 @@ def edit() -> Workflow:
                             changed,
                             note(
                                 90,
-                                "**Replace**: write both. **Remove**: write what is behind it, or nothing and *strength* 5. **Add**: write what it stands on, and the whole photo as it shall be; or leave *what is there* empty.\n\n"
+                                "**Replace**: write both. **Remove**: write what is behind it, or nothing and *strength* 5. **Add**: write what it stands on, and the whole photo as it shall be; or leave *what is there* empty. **Background**: write what stays, with a minus (*-dog*), and the new one.\n\n"
                                 "Nothing changes? *strength* 20. Harsh colours? 5. Short of memory? *megapixels* 0.5; 0 is the model's own size.",
-                                (360, 150),
+                                (360, 180),
                             ),
                         ]
                     ],
