@@ -185,7 +185,7 @@ def write(page: FrontEnd, node: int, text: str) -> None:
     field.click()
     field.send_keys(Keys.CONTROL, "a")
     field.send_keys(text)
-    assert page.js("return app.rootGraph.getNodeById(arguments[0]).widgets[0].value", node) == text
+    assert page.js("return app.rootGraph.getNodeById(arguments[0]).widgets.find(w => w.name === 'text').value", node) == text
 
 
 def fill(page: FrontEnd, *nodes: int) -> tuple[int, int, int, int]:
