@@ -24,8 +24,9 @@ OPENING = "<!-- figures:"
 
 METHODS = {
     "ours": "**ours**",
-    "ours_place_found": "ours, place found",
+    "ours_place_found": "**ours, place found**, one setting",
     "ours_true_mask": "ours, true mask",
+    "ours_true_mask_one_setting": "ours, true mask, one setting",
     "diffusers_repaired": "diffusers, repaired",
     "diffusers_as_shipped": "diffusers, as shipped",
     "img2img": "img2img",

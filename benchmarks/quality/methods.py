@@ -12,11 +12,11 @@ from .settings import Setting
 from .subjects import Subject
 
 OURS, FOUND, UNNAMED = "ours", "ours_place_found", "ours_without_source"
-PUBLISHED, TRUE_MASK = "ours_as_published", "ours_true_mask"
+PUBLISHED, TRUE_MASK, TRUE_ONE = "ours_as_published", "ours_true_mask", "ours_true_mask_one_setting"
 SHIPPED, REPAIRED, NAMED = "diffusers_as_shipped", "diffusers_repaired", "diffusers_source_named"
 FLOWEDIT, IMG2IMG, INPAINT = "flowedit", "img2img", "inpaint"
 METHODS: dict[Subject, tuple[str, ...]] = {
-    "unet": (OURS, FOUND, TRUE_MASK, SHIPPED, REPAIRED, IMG2IMG),
+    "unet": (OURS, FOUND, TRUE_MASK, TRUE_ONE, SHIPPED, REPAIRED, IMG2IMG),
     "transformer": (FOUND, PUBLISHED, TRUE_MASK, FLOWEDIT, IMG2IMG),
     "scenes": (FOUND, UNNAMED, PUBLISHED, TRUE_MASK, SHIPPED, REPAIRED, NAMED, FLOWEDIT, IMG2IMG, INPAINT),
 }
@@ -66,7 +66,7 @@ def _by_sampler(name: str) -> Method:
 
 
 _MAKERS: dict[str, Callable[[], Method]] = {
-    **{name: functools.partial(_ours, name) for name in (OURS, FOUND, UNNAMED, PUBLISHED, TRUE_MASK, FLOWEDIT)},
+    **{name: functools.partial(_ours, name) for name in (OURS, FOUND, UNNAMED, PUBLISHED, TRUE_MASK, TRUE_ONE, FLOWEDIT)},
     SHIPPED: _as_shipped,
     REPAIRED: _repaired,
     NAMED: _source_named,

@@ -69,6 +69,11 @@ def ours_true_mask(edit: Edit, setting: Setting, full: bool = False) -> Result:
     return Result(_edit_node(edit, setting, _concepts(edit, setting, _true_place)))
 
 
+def ours_true_mask_one_setting(edit: Edit, setting: Setting, full: bool = False) -> Result:
+    """The same with the setting of a place that is found."""
+    return ours_true_mask(edit, setting.of_any_kind)
+
+
 def flowedit(edit: Edit, setting: Setting, full: bool = False) -> Result:
     """Its solver and no mask: from the prompt of the photo, with weak guidance, to that of the wanted one, with strong guidance."""
     setting = replace(setting, solver="ODE", path_shift=0, skip=setting.flowedit_skip)

@@ -11,13 +11,14 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot
 
-from .methods import FLOWEDIT, FOUND, IMG2IMG, INPAINT, NAMED, OURS, PUBLISHED, REPAIRED, SHIPPED, TRUE_MASK, UNNAMED
+from .methods import FLOWEDIT, FOUND, IMG2IMG, INPAINT, NAMED, OURS, PUBLISHED, REPAIRED, SHIPPED, TRUE_MASK, TRUE_ONE, UNNAMED
 
 NAMES = {
     OURS: "ours",
     FOUND: "ours, place found",
     PUBLISHED: "ours, as published",
     TRUE_MASK: "ours, true mask",
+    TRUE_ONE: "ours, true mask, one setting",
     REPAIRED: "diffusers, repaired",
     SHIPPED: "diffusers, as shipped",
     FLOWEDIT: "FlowEdit",
@@ -27,11 +28,11 @@ NAMES = {
     INPAINT: "inpainting, true mask",
 }
 COLOURS = {
-    **{OURS: "#d1495b", FOUND: "#7b2d8b", PUBLISHED: "#d1495b", TRUE_MASK: "#8d99ae"},
+    **{OURS: "#d1495b", FOUND: "#7b2d8b", PUBLISHED: "#d1495b", TRUE_MASK: "#8d99ae", TRUE_ONE: "#adb5bd"},
     **{REPAIRED: "#30638e", SHIPPED: "#00798c", FLOWEDIT: "#00798c", IMG2IMG: "#edae49"},
     **{UNNAMED: "#c07abf", NAMED: "#5fa8d3", INPAINT: "#b08968"},
 }
-BELOW = (FOUND, REPAIRED)
+BELOW = (FOUND, REPAIRED, TRUE_ONE)
 """Methods whose name stands below their dot: they may lie close to ours."""
 MARKERS = "os^v*DP"
 

@@ -18,7 +18,7 @@ from PIL import Image
 from scripts.paths import CHECKOUT, OUTPUT
 
 from .edits import Edit
-from .methods import FLOWEDIT, FOUND, IMG2IMG, INPAINT, NAMED, OURS, PUBLISHED, REPAIRED, SHIPPED, TRUE_MASK, UNNAMED
+from .methods import FLOWEDIT, FOUND, IMG2IMG, INPAINT, NAMED, OURS, PUBLISHED, REPAIRED, SHIPPED, TRUE_MASK, TRUE_ONE, UNNAMED
 from .scores import Overlap
 from .settings import Setting
 from .subjects import FILES, Subject
@@ -49,6 +49,7 @@ USED = {
     UNNAMED: (*_GUIDANCE, *_SOLVER, "resolution", "average_steps"),
     PUBLISHED: (*_GUIDANCE, *_SOLVER, "resolution", "average_steps"),
     TRUE_MASK: (*_GUIDANCE, *_SOLVER),
+    TRUE_ONE: (*_GUIDANCE, *_SOLVER),
     FLOWEDIT: ("steps", "flowedit_skip", "source_cfg", "target_cfg"),
     SHIPPED: (*_GUIDANCE, *_MASKS),
     REPAIRED: (*_GUIDANCE, *_MASKS),
@@ -58,7 +59,7 @@ USED = {
 }
 """What of a setting a method depends on: with the rest another, its results stay."""
 SOURCES = {
-    **dict.fromkeys((OURS, FOUND, UNNAMED, PUBLISHED, TRUE_MASK, FLOWEDIT), _PACK),
+    **dict.fromkeys((OURS, FOUND, UNNAMED, PUBLISHED, TRUE_MASK, TRUE_ONE, FLOWEDIT), _PACK),
     **dict.fromkeys((SHIPPED, REPAIRED, NAMED), _DIFFUSERS),
     **dict.fromkeys((IMG2IMG, INPAINT), ("benchmarks/quality/img2img.py",)),
 }

@@ -120,13 +120,14 @@ def test_a_result_depends_on_what_is_tuned_for_it():
 
 
 def test_what_the_transformer_shall_reach():
-    def one(success, overlap):
-        return {"success": {"all": success}, "iou": {"attention": overlap}, "iou_ceiling": {"attention": 0.9}}
+    def one(success, overlap, kept=0.0, psnr=0.0):
+        scores = {"other_object_kept": kept, "background_psnr_db": psnr}
+        return scores | {"success": {"all": success}, "iou": {"attention": overlap}, "iou_ceiling": {"attention": 0.9}}
 
-    def reached(success, overlap):
-        found = {"methods": {FOUND: one(success, overlap), TRUE_MASK: one(0.9, None), PUBLISHED: one(0, 0)}}
+    def reached(*scores):
+        found = {"methods": {FOUND: one(*scores), TRUE_MASK: one(0.9, None), PUBLISHED: one(0, 0)}}
         return [yes for _, yes in report.targets(found, "transformer")]
 
-    assert reached(0.73, 0.64) == [True, True]
-    assert reached(0.71, 0.62) == [False, False]
+    assert reached(0.82, 0.73, 0.95, 30.0) == [True] * 4
+    assert reached(0.80, 0.71, 0.94, 29.9) == [False] * 4
     assert OURS not in METHODS["transformer"]
