@@ -550,7 +550,6 @@ def sweep() -> Workflow:
                             node(
                                 9,
                                 "LEDITS_Sweep",
-                                size=(340, 520),
                                 model=ATTENTIVE,
                                 vae=VAE,
                                 inversion=INVERSION,

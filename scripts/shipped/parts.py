@@ -91,15 +91,17 @@ SHOWN = {
     "PreviewImage": (420, 460),
     "MaskPreview": (320, 380),
     "CLIPTextEncode": (320, 120),
-    "LEDITS_Concept": (320, 390),
+    "LEDITS_Concept": (320, 430),
     "LEDITS_Invert": (320, 420),
-    "LEDITS_Edit": (320, 400),
-    "LEDITS_Sweep": (320, 560),
+    "LEDITS_Edit": (320, 660),
+    "LEDITS_ExtractMask": (320, 480),
+    "LEDITS_Heatmap": (320, 350),
+    "LEDITS_Sweep": (340, 750),
     "SamplerCustomAdvanced": (320, 400),
     "KSampler": (320, 520),
-    "LEDITS_ProbeAttention": (320, 420),
+    "LEDITS_ProbeAttention": (320, 450),
 }
-"""Room for pictures, previews and text, by the kind of node."""
+"""Room for pictures, previews and text after a run, by the kind of node, in the classic canvas and in Nodes 2.0."""
 
 
 def node(

@@ -21,20 +21,16 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from scripts.paths import CHECKOUT
-from scripts.scenes.shown import SHOWN as SCENES_SHOWN
-from scripts.shipped.blueprint import NAME
 from scripts.shipped.canvas import WORKFLOWS, opened
 from scripts.shipped.graphs import CHECKPOINT, SDXL
 from scripts.shipped.graphs import WORKFLOWS as GRAPHS
-from scripts.shipped.photo_edit import INSTEAD, SIZE, STRENGTH, THERE
+from scripts.shipped.on_scenes import ON_SCENES
 from scripts.shipped.thumbnails import NOT_RUN, thumbnail
 
 IMAGES = CHECKOUT / "docs" / "images"
 PATIENCE, OPENS = 300, 60
 WINDOW, WIDE_WINDOW = (1600, 1000), (2900, 1700)
 WIDEST, BORDER = 1800, 16
-SHOWN_AS = {THERE: "where", INSTEAD: "text", STRENGTH: "scale", SIZE: "megapixels"}
-"""Widgets of the first workflow's subgraph, by what they feed."""
 LOADER, INVERT, REMOVE, ADD, EDIT, SAVED, MASKS, HEAT = 1, 6, 7, 8, 9, 11, 13, 15
 """Nodes of the simple graph."""
 
@@ -64,17 +60,17 @@ return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() 
 """Moves the canvas so that these nodes, or all groups, fill it but for what the page lays over its borders; gives where they then lie."""
 SET_VALUES = """
 for (const node of app.rootGraph.nodes.flatMap(node => [node, ...(node.subgraph?.nodes ?? [])]))
-  for (const [name, value] of Object.entries(arguments[0][node.subgraph ? node.title : node.comfyClass] ?? {})) {
+  for (const [name, value] of [node.comfyClass, node.title, node.id].flatMap(key => Object.entries(arguments[0][key] ?? {}))) {
+    if (name === "title") {
+      node.title = value
+      continue
+    }
     const widget = node.widgets.find(widget => widget.name === name)
     widget.value = value
     widget.callback?.(value)
   }
 """
-"""Sets widgets by the node's kind, also inside subgraphs, as a person does: Load Image shows its new image."""
-SCENE = SCENES_SHOWN[0]
-WRITTEN = SCENE.values["LEDITS_Concept"] | SCENE.values["LEDITS_FitPhoto"]
-ON_THE_SCENE = SCENE.values | {NAME: {outer: WRITTEN[inner] for outer, inner in SHOWN_AS.items()}}
-"""What the workflow for photos shows."""
+"""Sets titles, and widgets by the node's kind, title or number, also inside subgraphs, as a person does: Load Image shows its new image."""
 MARGINS, LARGEST = (80, 130, 30, 70), 1.2
 
 
@@ -93,8 +89,7 @@ def workflow(page: FrontEnd, name: str) -> None:
     """A workflow after its run, with the pictures on its nodes; those of large models without one."""
     page.load(on_the_small_checkpoint(json.loads((WORKFLOWS / f"{name}.json").read_text())))
     page.close_dialogs()
-    if name == "edit":
-        page.js(SET_VALUES, ON_THE_SCENE)
+    page.js(SET_VALUES, ON_SCENES.get(name, {}))
     fill(page)
     pictures = {} if name in NOT_RUN else run(page)
     keep(page, f"run-{name}", fill(page))

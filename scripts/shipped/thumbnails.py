@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw, ImageFont
 
-from scripts.scenes.shown import SHOWN
+from scripts.scenes.shown import FOLDER
 
 from .drawn import pictures
 from .graphs import LARGE, MANY, TWO_SHAPES
+from .on_scenes import ON_SCENES
 
 SIZE, GAP, STRIP = 512, 6, 44
 GROUND = (24, 24, 28)
@@ -32,21 +33,21 @@ def thumbnail(name: str, made: Made) -> Image.Image:
     if name in NOT_RUN:
         return card(photos[TWO_SHAPES], *NOT_RUN[name])
     photo, result = photos[TWO_SHAPES], made[11][0] if 11 in made else None
+    if name in ON_SCENES:
+        photo = Image.open(FOLDER / ON_SCENES[name]["LoadImage"]["image"])
     if name == "several_concepts":
         return grid([("before", photo), ("after", result), ("mask 1", made[13][0]), ("mask 2", made[13][1])])
     if name == "where_words_look":
-        words = panels(made[22][0], 7)
-        return grid([("red", words[1]), ("blue", words[5]), ("mask", made[24][0]), ("mask", made[26][0])])
+        words = panels(made[22][0], 6)
+        return grid([("boot", words[2]), ("cupcake", words[5]), ("mask", made[24][0]), ("mask", made[26][0])])
     if name == "inpaint_by_words":
-        return grid([("before", photos[MANY[2]]), ("'red circle'", made[25][0]), ("inpainted", result)])
+        return grid([("before", photo), ("'sunflower'", made[25][0]), ("inpainted", result)])
     if name == "batch":
         return grid([("", photos[file]) for file in MANY] + [("", picture) for picture in made[11]], 3)
     if name == "sweep":
         return fitted(result)
     if name == "large_photo":
         return grid([("before", photos[LARGE]), ("after", result)], 1)
-    if name == "edit":
-        photo = Image.open(SHOWN[0].photo_file)
     return grid([("before", photo), ("after", result)])
 
 

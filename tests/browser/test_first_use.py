@@ -18,8 +18,9 @@ from selenium.webdriver.common.keys import Keys
 
 from scripts.drawn_edit import DRAWING
 from scripts.paths import CHECKOUT, CHECKPOINT
+from scripts.shipped.blueprint import NAME
 from scripts.shipped.photo_edit import EDIT, EXAMPLE, INSTEAD, LOADER, MASK, PHOTO, RESULT, SIZE, STRENGTH, THERE
-from scripts.shipped.screenshots import NAME, SET_VALUES
+from scripts.shipped.screenshots import SET_VALUES
 from scripts.small_model.drawings import PALETTE, TWO_SHAPES
 from scripts.small_model.see import nearest_colour
 

@@ -14,9 +14,12 @@ from scripts.drawn_edit import on_the_drawing
 from scripts.shipped.blueprint import NAME, add_from_search, build_blueprint, use
 from scripts.shipped.canvas import SUBGRAPHS, WORKFLOWS, build, exported
 from scripts.shipped.drawn import SCENES, pictures
+from scripts.shipped.graphs import CHECKPOINT, TWO_SHAPES
 from scripts.shipped.graphs import WORKFLOWS as GRAPHS
 from scripts.shipped.photo_edit import INSTEAD, SIZE, STRENGTH, THERE
+from scripts.shipped.screenshots import SET_VALUES, on_the_small_checkpoint, run
 from scripts.shipped.slots import SLOTS, switched_on
+from scripts.shipped.thumbnails import NOT_RUN
 from scripts.small_model.drawings import PALETTE
 from scripts.small_model.see import nearest_colour
 
@@ -76,11 +79,61 @@ def test_it_is_tidy(page: FrontEnd, name):
     """As the page draws it: no node over another, every node in a group, no group over another."""
     page.load(read(WORKFLOWS / f"{name}.json"))
     things = "return app.rootGraph.{}.map(thing => [thing.title, thing.pos[0], thing.pos[1], thing.size[0], thing.size[1]])"
-    nodes = {(number, title): (x, y - TITLE, x + w, y + h) for number, (title, x, y, w, h) in enumerate(page.js(things.format("nodes")))}
+    nodes = nodes_on(page)
     groups = {title: (x, y, x + w, y + h) for title, x, y, w, h in page.js(things.format("groups"))}
     for kind in (nodes, groups):
-        assert [pair for pair in itertools.combinations(kind, 2) if overlap(*(kind[thing] for thing in pair))] == []
+        assert overlaps(kind) == []
     assert [node for node, box in nodes.items() if sum(inside(box, group) for group in groups.values()) != 1] == []
+
+
+@pytest.mark.parametrize("name", [name for name in GRAPHS if name not in NOT_RUN])
+def test_it_is_tidy_after_a_run(page: FrontEnd, name):
+    """With the pictures and texts that nodes show then, on both kinds of nodes."""
+    page.load(on_the_small_checkpoint(in_few_steps(read(WORKFLOWS / f"{name}.json"))))
+    if name == "edit":
+        page.js(SET_VALUES, {"CheckpointLoaderSimple": {"ckpt_name": CHECKPOINT}, "LoadImage": {"image": TWO_SHAPES}})
+        page.js(SET_VALUES, {NAME: {THERE: "red circle", INSTEAD: "green circle", SIZE: 0.06}})
+    run(page)
+    assert overlaps(nodes_on(page)) == []
+    set_kind = "return app.extensionManager.setting.set('Comfy.VueNodes.Enabled', arguments[0])"
+    page.js(set_kind, True)
+    try:
+        page.show_all()
+        count = len(page.nodes())
+        boxes = page.wait(lambda: len(found := page.js(ELEMENTS)) == count and found, what="the nodes")
+        page.wait(lambda: page.js(LOADED), what="their pictures")
+        boxes = {(number, title): tuple(box) for number, (title, *box) in enumerate(page.js(ELEMENTS))}
+        assert overlaps(boxes) == []
+    finally:
+        page.js(set_kind, False)
+
+
+ELEMENTS = """
+const scale = app.canvas.ds.scale
+return [...document.querySelectorAll("[data-node-id]")].map(element => {
+  const box = element.getBoundingClientRect()
+  return [app.rootGraph.getNodeById(element.dataset.nodeId)?.title, box.left / scale, box.top / scale, box.right / scale, box.bottom / scale]
+})
+"""
+"""Where the nodes of the newer kind are, in the canvas's units."""
+LOADED = "return [...document.querySelectorAll('[data-node-id] img')].every(image => image.naturalWidth)"
+
+
+def in_few_steps(workflow):
+    for node in [*workflow["nodes"], *(node for inner in workflow.get("definitions", {}).get("subgraphs", []) for node in inner["nodes"])]:
+        place = {"LEDITS_Schedule": 0, "KSampler": 2}.get(node["type"])
+        if place is not None:
+            node["widgets_values"][place] = 3
+    return workflow
+
+
+def nodes_on(page):
+    boxes = page.js("return app.rootGraph.nodes.map(node => [node.title, ...node.pos, ...node.size])")
+    return {(number, title): (x, y - TITLE, x + w, y + h) for number, (title, x, y, w, h) in enumerate(boxes)}
+
+
+def overlaps(boxes):
+    return [pair for pair in itertools.combinations(boxes, 2) if overlap(*(boxes[thing] for thing in pair))]
 
 
 def overlap(one, other):
