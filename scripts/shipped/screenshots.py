@@ -42,7 +42,7 @@ return ends.every(shows) ? Object.fromEntries(ends.map(node => [node.id, node.im
 """The addresses of the pictures on the nodes that show results, once all are there."""
 
 AT_WORK = (
-    "const node = app.rootGraph.getNodeById(arguments[0]); return Boolean(node.imgs?.length) && node.progress > 0.2 && node.progress < 0.9"
+    "const node = app.rootGraph.getNodeById(arguments[0]); return Boolean(node.imgs?.length) && node.progress > 0 && node.progress < 1"
 )
 FILL = """
 const things = arguments[0].length ? arguments[0].map(id => app.rootGraph.getNodeById(id)) : app.rootGraph.groups
@@ -110,7 +110,7 @@ def first_edit(page: FrontEnd) -> None:
         write(page, concept, text)
     fill(page, LOADER, ADD)
     keep(page, "step-3-photo-and-text")
-    fill(page, INVERT, SAVED)
+    fill(page, INVERT, EDIT)
     page.one("[data-testid=queue-button]").click()
     page.wait(lambda: page.js(AT_WORK, EDIT), PATIENCE, "a preview on the Edit node")
     keep(page, "step-4-run")
