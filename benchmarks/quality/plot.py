@@ -32,8 +32,8 @@ COLOURS = {
     **{REPAIRED: "#30638e", SHIPPED: "#00798c", FLOWEDIT: "#00798c", IMG2IMG: "#edae49"},
     **{UNNAMED: "#c07abf", NAMED: "#5fa8d3", INPAINT: "#b08968"},
 }
-BELOW = (FOUND, REPAIRED, TRUE_ONE)
-"""Methods whose name stands below their dot: they may lie close to ours."""
+BELOW, BEFORE = (FOUND, REPAIRED), (TRUE_ONE,)
+"""Methods whose name stands below their dot, or left of it: they may lie close to ours."""
 MARKERS = "os^v*DP"
 
 
@@ -48,9 +48,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
                 axes.scatter(one["background_psnr_db_by_kind"][kind], one["success"][kind], 28, colour, marker, alpha=0.45, linewidths=0)
         centre = one["background_psnr_db"], one["success"]["all"]
         axes.scatter(*centre, 150, colour, edgecolors="white", linewidths=1.5, zorder=3)
-        axes.annotate(
-            NAMES[method], centre, (9, -17 if method in BELOW else 7), textcoords="offset points", color=colour, weight="bold", zorder=4
-        )
+        side = {"xytext": (-9, 7), "ha": "right"} if method in BEFORE else {"xytext": (9, -17 if method in BELOW else 7)}
+        axes.annotate(NAMES[method], centre, textcoords="offset points", color=colour, weight="bold", zorder=4, **side)
     for kind, marker in markers.items():
         axes.scatter([], [], 28, "grey", marker, label=kind)
     axes.axvline(24, color="grey", linewidth=0.8, linestyle=":")
