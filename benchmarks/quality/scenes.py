@@ -82,8 +82,8 @@ class Edit:
         gone, come = self.scene.changed
         before = [source.items[index] for index in gone] or [None] * len(come)
         after = [target.items[index] for index in come] or [None] * len(gone)
-        # Of a thing that goes or comes: what the scene shows then, in the place of the thing, or on the floor.
-        place = {"remove": self.scene.remove, "add": (FLOORS[source.room.floor],)}.get(self.kind)
+        # Of a thing that goes or comes: what the scene shows then, in the place of the thing, or anywhere but on what is there.
+        place = {"remove": self.scene.remove, "add": [f"-{item.phrase}" for item in source.items]}.get(self.kind)
         written = (place[0], self.asked_caption) if place else None
         return tuple(Change(*pair, region, written) for *pair, region in zip(before, after, self._truth.regions, strict=True))
 

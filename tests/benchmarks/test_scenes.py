@@ -16,7 +16,6 @@ from benchmarks.quality.settings import STARTS, edit_requests, load
 from benchmarks.quality.work import Job, make
 from scripts.scenes import shown
 from scripts.scenes.classifier import CELLS, Seen
-from scripts.scenes.rooms import FLOORS
 from scripts.scenes.train import SEED as TRAINED
 from support.renders import drawn_renders
 
@@ -78,10 +77,10 @@ def test_requests_name_floors_and_accessories(edits):
 
 
 def test_what_comes_is_written_as_a_person_would(edits):
-    """With the place where it shall stand, and all that the scene shows then."""
+    """With its place, or what it shall keep off, and all that the scene shows then."""
     written = replace(SETTING, as_written=True)
     add, accessory, remove, recolour = (of_kind(edits, kind)[0] for kind in ("add", "accessory", "remove", "recolour"))
-    for edit, where in ((add, FLOORS[add.scene.source.room.floor]), (remove, remove.changes[0].before.phrase)):
+    for edit, where in ((add, f"-{add.others[0].phrase}"), (remove, remove.changes[0].before.phrase)):
         (request,) = edit_requests(edit, written)
         assert (request.where, request.text, request.add) == (where, edit.asked_caption, True)
     (request,) = edit_requests(accessory, written)
