@@ -24,7 +24,7 @@ from benchmarks.quality.subjects import FILES, SUBJECTS, Subject, file_name
 from benchmarks.quality.work import Job, Workers
 from scripts.paths import CHECKOUT, RESULTS
 
-EACH: dict[Subject, int] = {"unet": 40, "transformer": 10, "scenes": 12}  # an edit by the transformer takes five times as long
+EACH: dict[Subject, int] = {"unet": 40, "transformer": 10, "scenes": 36}  # an edit by the transformer takes five times as long
 QUICK_EACH = 3
 
 
