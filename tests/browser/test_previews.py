@@ -62,7 +62,9 @@ def sheet_on_the_page(page: FrontEnd):
     gaps = np.flatnonzero(tallest > 0.8 * tallest.max())
     first, second = (part.mean() + 0.5 for part in np.split(gaps, [np.diff(gaps).argmax() + 1]))
     scale = (second - first) / (256 + 8)
-    return first - (256 + 4) * scale, np.flatnonzero(white[:, gaps[len(gaps) // 4]]).min(), scale
+    column = bytes(white[:, gaps[len(gaps) // 4]].astype(np.uint8))
+    top = column.index(max(column.split(b"\0"), key=len))  # of the gap, not of a white letter above it
+    return first - (256 + 4) * scale, top, scale
 
 
 def reading(page: FrontEnd, at):
@@ -72,7 +74,10 @@ def reading(page: FrontEnd, at):
 
 
 def check_readings(page: FrontEnd, heatmap):
-    left, top, scale = sheet_on_the_page(page)
+    # A run that is at work takes the picture off its node for a moment, and the page may still be drawing.
+    page.wait(lambda: page.server.get("/queue") == {"queue_running": [], "queue_pending": []}, what="the end of the run")
+    page.wait(lambda: page.js("return app.nodeOutputs[arguments[0]]?.ledits_heatmap?.length", heatmap), what="the node's result")
+    left, top, scale = page.wait(lambda: (seen := sheet_on_the_page(page)) == sheet_on_the_page(page) and seen, what="a picture that stays")
     sheet = on_the_node(page, heatmap).astype(int)
     for panel, word in enumerate(("a", "green", "circle")):
         heat = sheet[:256, panel * 264 : panel * 264 + 256, 0]
