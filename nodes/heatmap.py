@@ -1,4 +1,3 @@
-import torch
 from comfy_api.latest import io
 
 from ..ledits.masks import min_max_normalize, resize_bilinear
@@ -53,10 +52,10 @@ class HeatmapNode(io.ComfyNode):
             note = f"No heatmap: '{error.name}' {error.problem}"
             sheet = contact_sheet([fit(image[..., :3], MAX_SHEET_SIZE)], [note], 1)
             return io.NodeOutput(sheet, ui=sheet_ui(cls, sheet, text=note))
-        words, maps = prompt.words, torch.stack([min_max_normalize(part) for part in prompt.mean().unbind(-1)], -1)
+        words, maps = prompt.words, min_max_normalize(prompt.mean().movedim(-1, 1))
         columns = count_columns(len(words), *image.shape[1:3])
         background = fit(image[..., :3].to(maps.device), MAX_SHEET_SIZE, len(words))
-        heatmaps = [apply_colormap(resize_bilinear(word_map, *background.shape[1:3])) for word_map in maps.unbind(-1)]
+        heatmaps = [apply_colormap(resize_bilinear(word_map, *background.shape[1:3])) for word_map in maps.unbind(1)]
         sheet = contact_sheet([overlay(background, heatmap, opacity) for heatmap in heatmaps], words, columns)
         ui = sheet_ui(cls, sheet, words, columns) | {"ledits_heatmap": [readings(words, maps, background, sheet, columns)]}
         return io.NodeOutput(sheet, ui=ui)

@@ -12,31 +12,29 @@ function readingsOf(node) {
   return app.nodeOutputs?.[key]?.ledits_heatmap?.[0];
 }
 
-/** On the canvas: the picture under a place of the graph, and the place on it in shares of its sides. */
-function onCanvas(node, [x, y]) {
+/** Where a place lies on a picture that stands whole in the middle of a box, in shares of its sides. */
+function sharesOf([x, y], [left, top, width, height], image, most = Infinity) {
+  const scale = Math.min(width / image.naturalWidth, height / image.naturalHeight, most);
+  const [across, down] = [scale * image.naturalWidth, scale * image.naturalHeight];
+  return [(x - left - (width - across) / 2) / across, (y - top - (height - down) / 2) / down];
+}
+
+/** The picture on the canvas under a place of the graph, which is never enlarged. */
+function onCanvas(node, place) {
   const widget = node.widgets?.find((other) => other.name === "$$canvas-image-preview");
   const index = node.imgs?.length === 1 ? 0 : node.imageIndex;
   const image = node.imgs?.[index ?? -1];
   if (!widget?.computedHeight || !image?.naturalWidth) return null;
-  const room = [node.size[0], widget.computedHeight - (app.extensionManager.setting.get("Comfy.Node.AllowImageSizeDraw") ? SIZE_TEXT : 0)];
-  const scale = Math.min(room[0] / image.naturalWidth, room[1] / image.naturalHeight, 1);
-  const [width, height] = [scale * image.naturalWidth, scale * image.naturalHeight];
-  const left = node.pos[0] + (room[0] - width) / 2;
-  const top = node.pos[1] + widget.y + (room[1] - height) / 2;
-  return { index, image, at: [(x - left) / width, (y - top) / height] };
+  const height = widget.computedHeight - (app.extensionManager.setting.get("Comfy.Node.AllowImageSizeDraw") ? SIZE_TEXT : 0);
+  const box = [node.pos[0], node.pos[1] + widget.y, node.size[0], height];
+  return { index, image, at: sharesOf(place, box, image, 1) };
 }
 
-/** In Nodes 2.0, whose pictures are elements that hold them whole. */
+/** The same in Nodes 2.0, whose pictures are elements. */
 function inElement(node, image, event) {
-  const box = image.getBoundingClientRect();
-  const scale = Math.min(box.width / image.naturalWidth, box.height / image.naturalHeight);
-  const [width, height] = [scale * image.naturalWidth, scale * image.naturalHeight];
+  const { left, top, width, height } = image.getBoundingClientRect();
   const index = Math.max(0, (node.imgs ?? []).findIndex((other) => other.src === image.src));
-  return {
-    index,
-    image,
-    at: [(event.clientX - box.left - (box.width - width) / 2) / width, (event.clientY - box.top - (box.height - height) / 2) / height],
-  };
+  return { index, image, at: sharesOf([event.clientX, event.clientY], [left, top, width, height], image) };
 }
 
 /** "red 0.83", or nothing beside the maps. */

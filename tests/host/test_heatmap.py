@@ -69,7 +69,7 @@ def test_a_gray_mask_is_tinted_less():
 @pytest.mark.parametrize("side", [8, 48])
 def test_readings_say_what_stands_where_on_the_sheet(side):
     """For each image and word a byte for each cell, fine maps in 32 of them; each panel where the sheet has it."""
-    maps, picture = torch.rand(2, side, side, 3, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 300, 280, 3)
+    maps, picture = torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0)), torch.zeros(2, 300, 280, 3)
     sheet = panels.contact_sheet([picture, picture + 0.2, picture + 0.4], ["a", "red", "circle"], 2)
     found = readings.readings(["a", "red", "circle"], maps, picture, sheet, 2)
     assert (found["words"], found["columns"], found["width"]) == (["a", "red", "circle"], 2, sheet.shape[2])
@@ -82,5 +82,5 @@ def test_readings_say_what_stands_where_on_the_sheet(side):
     for image in range(2):
         for word in range(3):
             values = torch.tensor(list(bytes.fromhex(found["values"][image][word]))).reshape(cells, cells) / 255
-            wanted = torch.nn.functional.adaptive_avg_pool2d(maps[image, ..., word][None], cells)[0]
+            wanted = torch.nn.functional.adaptive_avg_pool2d(maps[image, word][None], cells)[0]
             assert (values - wanted).abs().max() < 0.5 / 255 + 1e-6

@@ -15,14 +15,14 @@ def readings(words: Sequence[str], maps: Tensor, picture: Tensor, sheet: Tensor,
     """For web/heatmap.js: where the panels stand on the sheet, in its pixels, and the value in each cell of their maps.
 
     Args:
-        maps: [B, h, w, words] in 0..1, as they are drawn.
+        maps: [B, words, h, w] in 0..1, as they are drawn.
         picture: [B, H, W, 3] a panel without its label; `sheet` [B, H', W', 3] all of them in rows of `columns`.
     """
     rows = -(-len(words) // columns)
-    sides = maps.shape[1:3]
+    sides = maps.shape[-2:]
     scale = min(1.0, MOST_CELLS / max(sides))
     size = [max(1, round(side * scale)) for side in sides]
-    cells = F.interpolate(maps.movedim(-1, 1).float(), size=size, mode="area")
+    cells = F.interpolate(maps.float(), size=size, mode="area")
     values = (cells.clamp(0, 1) * 255).round().byte().cpu().numpy()
     return {
         "words": list(words),
