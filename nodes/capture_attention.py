@@ -49,10 +49,12 @@ class CaptureAttentionNode(io.ComfyNode):
         samples = latent["samples"]
         run = store.find(samples)
         if run is None:
-            problem = "was not made by a sampler that used this store's model, or its maps had to make room for later ones (a store keeps "
-            problem += f"{MAX_BYTES >> 20} MB)"
-            remedy = "connect the store's model to the sampler and its output here; if both are so, change its seed to run it again"
-            raise LeditsInputError("latent", f"{problem}: {remedy}")
+            problem = (
+                "was not made by a sampler that used this store's model, or its maps had to make room for later ones (a store keeps "
+                f"{MAX_BYTES >> 20} MB): connect the store's model to the sampler and its output here; "
+                "if both are so, change its seed to run it again"
+            )
+            raise LeditsInputError("latent", problem)
         prompt = checks.read_prompt(clip, text, WRITE_TEXT)
         words, warning = _find_concept(run, prompt), None
         if words is None:

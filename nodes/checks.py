@@ -72,10 +72,10 @@ def check_conditioning(name: str, value: Conditioning | None, model: ModelPatche
     require(value is None or value, name, f"{subject}is an empty conditioning: connect a CLIP Text Encode node")
     width = encoding_width(model)
     for encoding, _ in value or ():
-        problem = f"was encoded {encoding.shape[-1]} wide, but this model reads {width}: use the text encoder of this checkpoint"
-        require(width in (None, encoding.shape[-1]), name, subject + problem)
-        problem = f"has values that are {NOT_FINITE}: load the text encoder in another precision, or remove a broken embedding or LoRA"
-        require(torch.isfinite(encoding).all(), name, subject + problem)
+        problem = f"{subject}was encoded {encoding.shape[-1]} wide, but this model reads {width}: use the text encoder of this checkpoint"
+        require(width in (None, encoding.shape[-1]), name, problem)
+        remedy = "load the text encoder in another precision, or remove a broken embedding or LoRA"
+        require(torch.isfinite(encoding).all(), name, f"{subject}has values that are {NOT_FINITE}: {remedy}")
 
 
 def check_base(base: Base, model: ModelPatcher) -> None:
@@ -162,8 +162,10 @@ def check_image(image: Tensor, model: ModelPatcher, inversion: ImageInversion) -
     batch, _, height, width = inversion.trajectory.x0.shape
     factor = vae_scale_factor(model)
     count, rows, columns, _ = image.shape
-    problem = f"is {columns}x{rows} pixels, but the photo that was inverted is {width * factor}x{height * factor}: "
-    problem += "connect the image that went into VAE Encode, or leave this input unconnected"
+    problem = (
+        f"is {columns}x{rows} pixels, but the photo that was inverted is {width * factor}x{height * factor}: "
+        "connect the image that went into VAE Encode, or leave this input unconnected"
+    )
     require(_has_shape(rows, columns, height, width), "image", problem)
     require(count in (1, batch), "image", f"has {count} images, but the inversion is of {batch}: connect the batch that was inverted")
 
@@ -174,8 +176,11 @@ def get_maps(attention: Attention, concept: int) -> WordMaps:
     known = f"has {count}, counted from 0" if count else "has none: no concept was connected to the edit"
     require(concept < count, "concept", f"is {concept}, but the attention {known}")
     prompt = attention.prompts[concept]
-    problem = f"is {concept}, which has no maps ({prompt.text!r}): its mask_mode is noise or none, its 'attention' is connected, "
-    require(prompt.steps, "concept", f"{problem}or it never acted (scale 0, or a warmup beyond the last step)")
+    problem = (
+        f"is {concept}, which has no maps ({prompt.text!r}): its mask_mode is noise or none, its 'attention' is connected, "
+        "or it never acted (scale 0, or a warmup beyond the last step)"
+    )
+    require(prompt.steps, "concept", problem)
     return prompt
 
 
@@ -203,9 +208,11 @@ def _check_source_attention(subject: str, attention: Attention | None, x0: Tenso
     batch, height, width = len(x0), x0.shape[-2] * factor, x0.shape[-1] * factor
     count = len(attention.prompts[0].mean())
     captured, inverted = f"{count} of {attention.width}x{attention.height} pixels", f"{batch} of {width}x{height}"
-    problem = f"was captured in {captured}, but the inversion is of {inverted}: probe the photo that was inverted"
+    problem = (
+        f"the attention of {subject} was captured in {captured}, but the inversion is of {inverted}: probe the photo that was inverted"
+    )
     is_same = _has_shape(attention.height, attention.width, *x0.shape[-2:]) and count in (1, batch)
-    require(is_same, "concepts", f"the attention of {subject} {problem}")
+    require(is_same, "concepts", problem)
 
 
 def _check_mask(subject: str, mask: Tensor | None, x0: Tensor, factor: int) -> None:
@@ -213,12 +220,14 @@ def _check_mask(subject: str, mask: Tensor | None, x0: Tensor, factor: int) -> N
         return
     batch, _, height, width = x0.shape
     count, rows, columns = mask.shape
-    problem = f"is {columns}x{rows} pixels, but the image is {width * factor}x{height * factor}, of another shape: "
-    problem += "make the mask from that image, or crop it as the image was cropped"
+    problem = (
+        f"the mask of {subject} is {columns}x{rows} pixels, but the image is {width * factor}x{height * factor}, of another shape: "
+        "make the mask from that image, or crop it as the image was cropped"
+    )
     # Load Image gives 64x64 black pixels of every photo without a painted mask.
-    require(_has_shape(rows, columns, height, width) or not mask.any(), "concepts", f"the mask of {subject} {problem}")
-    problem = f"has {count} masks for {batch} images: give one for all, or one for each"
-    require(count in (1, batch), "concepts", f"the mask of {subject} {problem}")
+    require(_has_shape(rows, columns, height, width) or not mask.any(), "concepts", problem)
+    problem = f"the mask of {subject} has {count} masks for {batch} images: give one for all, or one for each"
+    require(count in (1, batch), "concepts", problem)
 
 
 def _has_shape(rows: int, columns: int, height: int, width: int) -> bool:

@@ -29,6 +29,14 @@ def page(tmp_path_factory):
         yield front_end
 
 
+@pytest.fixture(scope="module")
+def chinese(page):
+    """The same page in Chinese."""
+    page.speak("zh")
+    yield page
+    page.speak("en")
+
+
 @pytest.fixture(scope="session")
 def definitions(page):
     """What the server says of each of the pack's nodes."""

@@ -2,10 +2,6 @@
 
 import json
 
-from scripts.host.front_end import FrontEnd
-
-import pytest
-
 from scripts.paths import CHECKOUT
 from support.page_scripts import constant
 
@@ -14,13 +10,6 @@ LABEL = """
 const w = app.rootGraph.getNodeById(arguments[0]).widgets.find(w => w.name === "mask_mode");
 return [w._displayValue, w.value, w.last_y];
 """
-
-
-@pytest.fixture
-def chinese(page: FrontEnd):
-    page.speak("zh")
-    yield page
-    page.speak("en")
 
 
 def test_the_list_is_chinese_and_its_value_english(chinese):

@@ -21,13 +21,6 @@ return {
 """
 
 
-@pytest.fixture(scope="module")
-def chinese(page: FrontEnd):
-    page.speak("zh")
-    yield page
-    page.speak("en")
-
-
 def read(name):
     return json.loads((CHECKOUT / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
 

@@ -16,6 +16,7 @@ from PIL import Image
 from scripts.help_pictures import MOST_BYTES, PICTURES
 from scripts.help_texts import LOCALES, english
 from scripts.paths import CHECKOUT
+from support.messages import messages as said
 from support.page_scripts import constant
 
 DOCS = CHECKOUT / pack().WEB_DIRECTORY / "docs"
@@ -25,6 +26,8 @@ ITS_OWN_CATEGORIES = {"advanced"}
 """Parts of category names that the front end translates itself, for all nodes."""
 SYNTAX = set("{}@|")
 """What the front end's messages give a meaning to: a name or description with one of these is shown broken."""
+OF_KINDS_OF_NOISE = {"flow prediction", "eps- or v-prediction", "{} of noise scaled by {}"}
+"""What messages call a model's noise: `str` of a kind."""
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 every_node = pytest.mark.parametrize("node_id", nodes())
@@ -98,6 +101,15 @@ def test_every_choice_has_a_name_in_chinese():
         assert named.keys() == choices[field] - {"LEDITS++"}, field
         assert all(CHINESE.search(name) for name in named.values())
         assert len(set(named.values())) == len(named)
+
+
+def test_every_message_is_translated():
+    sentences = constant("errors.js", "SENTENCES")["zh"]
+    names = {schema_of(node_id).display_name for node_id in nodes()}
+    assert set(sentences) == said() | names | OF_KINDS_OF_NOISE
+    for sentence, translated in sentences.items():
+        assert translated != sentence, sentence
+        assert sorted(re.findall(r"{(\d)}", translated)) == [str(number + 1) for number in range(sentence.count("{}"))], sentence
 
 
 def test_no_node_is_translated_that_is_not_there():

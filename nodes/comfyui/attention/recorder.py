@@ -51,8 +51,11 @@ class Recorder:
 
     def not_seen(self, text: str) -> AttentionNotSeenError:
         others = ", ".join(f"{queries}x{keys}" for queries, keys in sorted(self.unmatched)) or "none"
-        found = f"is a {self.network} and has no attention maps of {text!r} (attention of other sizes: {others}; ComfyUI {__version__})"
-        return AttentionNotSeenError("model", f"{found}: {ATTENTION_SKIPPED}")
+        problem = (
+            f"is a {self.network} and has no attention maps of {text!r} (attention of other sizes: {others}; ComfyUI {__version__}): "
+            f"{ATTENTION_SKIPPED}"
+        )
+        return AttentionNotSeenError("model", problem)
 
     def apply_model_wrapper(
         self, executor: Any, x: Tensor, t, c_concat=None, c_crossattn=None, control=None, transformer_options: dict = {}, **kwargs: Any
