@@ -50,6 +50,7 @@ SCENES_METHODS = {
     "ours_true_mask": "ours, true mask",
     "inpaint": "inpainting, true mask",
 }
+SCENES_KINDS = {"two": "two at once"}
 KINDS = {"colour": "colour", "shape": "shape", "remove": "remove", "add": "add", "two": "two colours"}
 WEIGHTS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 JOBS = {
@@ -72,6 +73,7 @@ class Results:
         self.quality = _read(folder / "quality.json")
         self.quality_transformer = _read(folder / "quality-transformer.json")
         self.quality_scenes = _read(folder / "quality-scenes.json")
+        self.curves_scenes = _read(folder / "quality-curves-scenes.json")
         self.solvers = _read(folder / "solvers.json")
         self.speed = _read(folder / "speed.json")
         self.fleet = _read(folder / "fleet.json")
@@ -160,6 +162,19 @@ def quality_modes(results: Results) -> str:
     return table(["", *modes], ([label, *(_iou(found[name], mode) for mode in modes)] for name, label in measured))
 
 
+def quality_tuned(measured: dict[str, Any], methods: dict[str, str], labels: dict[str, str]) -> str:
+    """Each method with a strength for each kind, beside the same edits with one for all of them."""
+    rows, tuned = [], measured["tuned"]
+    kinds = [kind for kind in next(iter(tuned.values()))["success"] if kind != "all"]
+    for name, label in methods.items():
+        if name in tuned:
+            one = measured["methods"][name][measured["one_setting"][name]]
+            rest = [decimals(tuned[name]["background_psnr_db"], 1, " dB"), decimals(one["success"], 2)]
+            rest.append(decimals(one["background_psnr_db"], 1, " dB"))
+            rows.append([label, *(decimals(tuned[name]["success"][kind], 2) for kind in (*kinds, "all")), *rest])
+    return table(["", *(labels.get(kind, kind) for kind in kinds), "all", "background PSNR", "one setting: all", "background PSNR"], rows)
+
+
 def solvers(results: Results) -> str:
     rows = []
     for one in results.solvers["runs"]:
@@ -246,7 +261,9 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "quality-transformer-kinds": lambda results: quality_kinds(results.quality_transformer, TRANSFORMER_METHODS),
     "quality-transformer-edits": lambda results: f"{results.quality_transformer['edits']} edits",
     "quality-scenes": lambda results: quality(results.quality_scenes, SCENES_METHODS),
-    "quality-scenes-kinds": lambda results: quality_kinds(results.quality_scenes, SCENES_METHODS, {"two": "two at once"}),
+    "quality-scenes-kinds": lambda results: quality_kinds(results.quality_scenes, SCENES_METHODS, SCENES_KINDS),
+    "quality-scenes-tuned": lambda results: quality_tuned(results.curves_scenes, SCENES_METHODS, SCENES_KINDS),
+    "curves-scenes-edits": lambda results: f"{results.curves_scenes['edits']} edits",
     "quality-scenes-edits": lambda results: f"{results.quality_scenes['edits']} edits",
     "quality-masks": quality_modes,
     "quality-transformer-masks": lambda results: quality_masks(results.quality_transformer, TRANSFORMER_METHODS),

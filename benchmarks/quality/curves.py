@@ -3,27 +3,29 @@
     python benchmarks/quality/curves.py [--subject SUBJECT] [--each N]
 
 Each method's own strength is varied around its setting of `make quality`: the scales of guidance, FlowEdit's target guidance, the share
-of noise of img2img. Writes quality-curves-SUBJECT.json and .png under benchmarks/results; what was made is kept as there.
+of noise of img2img. With the strength that did best for each kind on other edits the scored ones make the second table. Writes quality-curves-SUBJECT.json and .png under benchmarks/results; what was made is kept as there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality.edits import SCORED, make_edits
+from benchmarks.quality.by_kind import choose
+from benchmarks.quality.edits import SCORED, TUNING, Edit, make_edits
 from benchmarks.quality.methods import FLOWEDIT, FOUND, IMG2IMG, METHODS, PUBLISHED, REPAIRED, TRUE_MASK
-from benchmarks.quality.report import score, summary
+from benchmarks.quality.report import Score, score, summary
 from benchmarks.quality.settings import Setting, load
-from benchmarks.quality.subjects import SUBJECTS, file_name
+from benchmarks.quality.subjects import SUBJECTS, Subject, file_name
 from benchmarks.quality.work import Job, Workers
 from scripts.paths import RESULTS
 
 EACH = 6
+TUNED_ON = 4
 FACTORS = (0.4, 0.7, 1.0, 1.4, 2.0, 2.8)
 STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
@@ -41,31 +43,57 @@ VARIED: dict[str, Callable[[Setting], list[Setting]]] = {
 """Settings of each method from weak to strong."""
 
 
+Points = dict[str, list[list[Score]]]
+"""By method and strength, from weak to strong, one score for each edit."""
+
+
+def measure(workers: Workers, edits: Sequence[Edit], subject: Subject) -> Points:
+    settings, points = load(subject), {}
+    for name in (name for name in METHODS[subject] if name in VARIED):
+        each = [[Job(edit, one, (name,), full=False) for one in VARIED[name](settings[edit.kind])] for edit in edits]
+        points[name] = []
+        for number, jobs in enumerate(zip(*each, strict=True), 1):
+            workers.finish(jobs, f"{name}, point {number}")
+            points[name].append([score(job, name) for job in jobs])
+    return points
+
+
+def figures(points: Points) -> dict[str, list[dict[str, Any]]]:
+    keys = ("other_object_kept", "background_psnr_db", "leakage")
+    found = {name: [summary(scores) for scores in strengths] for name, strengths in points.items()}
+    return {name: [{"success": one["success"]["all"]} | {key: one[key] for key in keys} for one in each] for name, each in found.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subject", choices=SUBJECTS[1:], default="scenes")
     parser.add_argument("--each", type=int, default=EACH, help="edits of each kind")
+    parser.add_argument("--tuning", type=int, default=TUNED_ON, help="other edits of each kind, on which strengths are chosen")
     arguments = parser.parse_args()
     subject = arguments.subject
-    settings, edits = load(subject), make_edits(SCORED, arguments.each, subject)
-    methods = [name for name in METHODS[subject] if name in VARIED]
-    curves: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
+    edits, others = make_edits(SCORED, arguments.each, subject), make_edits(TUNING, arguments.tuning, subject)
     with Workers() as workers:
-        for name in methods:
-            each = [[Job(edit, one, (name,), full=False) for one in VARIED[name](settings[edit.kind])] for edit in edits]
-            for point, jobs in enumerate(zip(*each, strict=True)):
-                workers.finish(jobs, f"{name}, point {point + 1}")
-                found = summary([score(job, name) for job in jobs])
-                keys = ("other_object_kept", "background_psnr_db", "leakage")
-                curves[name].append({"success": found["success"]["all"]} | {key: found[key] for key in keys})
+        points = measure(workers, edits, subject)
+        tuned = choose(measure(workers, others, subject), points)
+    curves = figures(points)
     path = RESULTS / f"{file_name('quality-curves', subject)}.json"
-    path.write_text(json.dumps({"edits": len(edits), "factors": FACTORS, "strengths": STRENGTHS, "methods": curves}, indent=1) + "\n")
-    draw(curves, len(edits), path.with_suffix(".png"))
+    setting = next(iter(load(subject).values()))  # one for all kinds
+    content = {
+        "edits": len(edits),
+        "tuned_on": len(others),
+        "factors": FACTORS,
+        "strengths": STRENGTHS,
+        "one_setting": {name: VARIED[name](setting).index(setting) for name in curves},
+        "methods": curves,
+        "tuned": tuned,
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    draw(curves, content["one_setting"], len(edits), path.with_suffix(".png"))
     print(path, path.with_suffix(".png"), sep="\n")
 
 
-def draw(curves: dict[str, list[dict[str, Any]]], edits: int, path: Path) -> None:
-    """A line for each method from weak to strong; a ring around the setting of the table."""
+def draw(curves: dict[str, list[dict[str, Any]]], one_setting: dict[str, int], edits: int, path: Path) -> None:
+    """A line for each method from weak to strong; a ring around the setting of the table, whose number is given."""
     from matplotlib import pyplot
 
     from benchmarks.quality.plot import COLOURS, NAMES
@@ -75,8 +103,7 @@ def draw(curves: dict[str, list[dict[str, Any]]], edits: int, path: Path) -> Non
         places = [(point["background_psnr_db"], point["success"]) for point in points]
         style = "--" if name == TRUE_MASK else "-"
         axes.plot(*zip(*places, strict=True), style, color=COLOURS[name], marker="o", markersize=4, label=NAMES[name])
-        if name != IMG2IMG:
-            axes.plot(*places[FACTORS.index(1.0)], "o", markersize=11, fillstyle="none", color=COLOURS[name])
+        axes.plot(*places[one_setting[name]], "o", markersize=11, fillstyle="none", color=COLOURS[name])
     axes.set(xlabel="background PSNR outside the true region, dB", ylabel="share of edits that succeeded", ylim=(-0.03, 1.03))
     axes.set_title(f"{edits} edits at six strengths each; the ring is the table's setting", loc="left")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
