@@ -8,10 +8,15 @@ import torch
 from torch import Tensor
 
 
+FEW_STEPS = 8  # in so many steps, or fewer, each one counts
+
+
 def timesteps(steps: int, skip: float, table_size: int = 1000) -> list[int]:
     """Indices into the model's table of T noise levels, falling; fewer than N where truncation would repeat one.
 
-    t_i = truncate(linspace(T - skip*T - 1, 1, N)); source: official code, `DPMSolverMultistepSchedulerInject.set_timesteps`.
+    t_i = truncate(linspace(T - skip*T - 1, 1, N)); source: official code, `DPMSolverMultistepSchedulerInject.set_timesteps`. Its last
+    step begins almost without noise and changes nothing. In few steps t_i = truncate(linspace(T - skip*T - 1, 0, N + 1)) without the
+    last: N equal parts, the levels that checkpoints of few steps were trained at.
 
     Raises:
         ValueError: steps below 1, or skip, the share of the noise range left out at the top, outside 0 <= skip < 1.
@@ -21,7 +26,8 @@ def timesteps(steps: int, skip: float, table_size: int = 1000) -> list[int]:
     if not 0 <= skip < 1:
         raise ValueError(f"skip is {skip}; it is a share of the noise range, 0 or more and below 1")
     top = max(table_size - skip * table_size - 1, 1)
-    return list(dict.fromkeys(int(t) for t in np.linspace(top, 1, steps)))
+    levels = np.linspace(top, 0, steps + 1)[:-1] if steps <= FEW_STEPS else np.linspace(top, 1, steps)
+    return list(dict.fromkeys(int(t) for t in levels))
 
 
 def sigmas(table: Tensor, steps: int, skip: float) -> Tensor:

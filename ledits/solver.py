@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .schedule import FEW_STEPS
+
 
 @dataclass(frozen=True)
 class NoiseLevel:
@@ -93,12 +95,11 @@ SOLVERS = {
     "ODE": Solver(eta=0.0, order=1),
     "LCM": Solver(eta=math.inf, order=1),
 }
-FEW_STEPS = 8  # in so many steps, or fewer, the previous prediction is too far away for the second order
 AUTOMATIC = "automatic"
 
 
 def choose_solver(name: str, steps: int) -> Solver:
-    """The solver of this name; *automatic* is LEDITS++'s, in few steps at first order."""
+    """The solver of this name; *automatic* is LEDITS++'s, in few steps, where the prediction before is too far away, at first order."""
     if name == AUTOMATIC:
         name = "first order" if steps <= FEW_STEPS else "LEDITS++"
     return SOLVERS[name]

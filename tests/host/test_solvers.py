@@ -9,7 +9,8 @@ import pytest
 import torch
 from comfy.samplers import CFGGuider
 
-from ledits.solver import AUTOMATIC, FEW_STEPS, SOLVERS
+from ledits.schedule import FEW_STEPS
+from ledits.solver import AUTOMATIC, SOLVERS
 from scripts.paths import CHECKOUT
 from support.few_steps import second_order
 from support.transformers import TRANSFORMERS

@@ -22,7 +22,7 @@ from ledits.guidance import EditSettings, apply_guidance, concept_guidance, guid
 from ledits.inversion import invert, replay, trajectory
 from ledits.masks import above_quantile, attention_mask, noise_mask, smooth
 from ledits.prompt import Prompt, word_maps
-from ledits.schedule import check_falling, sigmas, timesteps
+from ledits.schedule import FEW_STEPS, check_falling, sigmas, timesteps
 from ledits.solver import NoiseKind
 
 # The same cases on every machine and in every run, however slow it is.
@@ -217,8 +217,8 @@ def test_a_schedule_falls_strictly_inside_the_table_and_ends_in_zero(steps, skip
     assert all(high > low for high, low in itertools.pairwise(levels))
     assert 1 <= len(levels) <= steps
     assert levels[0] == int(max(table_size - skip * table_size - 1, 1)) < table_size
-    assert levels[-1] >= 1
-    assert steps == 1 or levels[-1] == 1
+    assert levels[-1] >= 0
+    assert steps <= FEW_STEPS or levels[-1] == 1
     table = torch.linspace(0.03, 14.6, table_size)
     walked = sigmas(table, steps, skip)
     assert walked[-1] == 0

@@ -13,6 +13,11 @@ def test_the_integers_of_twenty_steps():
     assert timesteps(20, 0.15) == expected
 
 
+def test_few_steps_are_the_levels_that_few_step_checkpoints_know():
+    assert timesteps(4, 0.0) == [999, 749, 499, 249]
+    assert timesteps(8, 0.05) == [949, 830, 711, 593, 474, 355, 237, 118]
+
+
 @pytest.mark.parametrize("skip", [0.0, 0.1, 0.15, 0.25, 0.9])
 @pytest.mark.parametrize("steps", [1, 2, 20, 50, 1000])
 def test_falls_without_repeats(steps, skip):

@@ -1,6 +1,5 @@
 """Masked semantic guidance inside ComfyUI's sampling."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,29 +9,18 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ....ledits.guidance import apply_guidance, concept_guidance, first_active_step, found_threshold, guidance_mask
-from ....ledits.inversion import add_noise
 from ....ledits.masks import dilate
-from ....ledits.place import beside, place_map
 from ....ledits.prompt import merge_words
 from ...errors import PACK, LeditsInputError, named, require
 from ..attention.adapters import make_adapter, make_place_adapters, prepare_recording
 from ..attention.concept_map import concept_word_maps
-from ..attention.recorder import AttentionNotSeenError, Recorder, tracked_options
+from ..attention.recorder import AttentionNotSeenError, Recorder
 from ..attention.store import keep_edits, store_settings
-from ..types import Base, Concept, Conditioning, Conds, EditRecord, ImageInversion
+from ..types import Base, Concept, Conditioning, EditRecord, ImageInversion
+from .base_prediction import predict_base
 from .conditioning import resize_mask, with_options_of, with_own_keyframes
-from .frames import drop_frame
 from .noise import is_guidance_distilled
-from .predictions import mixes_pair, predict_conds
-
-# By `_predict`, in the model options and in the transformer options.
-_CHANGED_OPTIONS = {
-    "disable_cfg1_optimization",
-    "sampler_cfg_function",
-    "sampler_calc_cond_batch_function",
-    "transformer_options",
-    "wrappers",
-}
+from .place_search import find_places, search_sigma
 
 
 class MaskedGuider(comfy.samplers.CFGGuider):
@@ -120,7 +108,17 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             problem = "needs LEDITS++ Replay Sampler, which alone knows the photo's own path: connect its sampler, or switch this off"
             require(self.is_limited, "keep_background", problem)
             recorder = self._make_recorder(x, active)
-            base, predictions = self._predict(x, timestep, active, recorder, model_options)
+            base, predictions = predict_base(
+                self.inner_model,
+                x,
+                timestep,
+                {name: self.conds[name] for name in ("negative", "positive") if name in self.conds},
+                self.cfg,
+                {name: self.conds[name] for name in map(_name, active)},
+                self._reference,
+                [] if recorder is None else [recorder],
+                model_options,
+            )
             # After the step's own call, so that patches that draw random numbers draw the same there as while inverting.
             if not self._places and not self._searched.keys().isdisjoint(active):
                 self._find_places(x, timestep, model_options)
@@ -154,70 +152,17 @@ class MaskedGuider(comfy.samplers.CFGGuider):
                 self.model_patcher.prepare_hook_patches_current_keyframe(torch.full_like(timestep, sigma), hooks, model_options)
 
     def _find_places(self, x: Tensor, timestep: Tensor, model_options: dict) -> None:
-        """Looks for the words of every `where` in the photo, in one prediction, with the inversion's own noise."""
         assert self.inversion is not None
-        trajectory = self.inversion.trajectory
-        sigma = 0.5 if trajectory.noise.flow else 1.0  # kappa = sigma / alpha = 1: there words find things best
-        x0 = trajectory.x0.to(x.device)
-        noised = add_noise(x0, [trajectory.noise.level(sigma)], self.inversion.seed)[0]
-        adapters = make_place_adapters(self.model_patcher.get_model_object("diffusion_model"), self.settings, x.shape[-2], x.shape[-1])
-        recorders = [Recorder(adapter, lambda key: True) for adapter in adapters]
+        sigma = search_sigma(self.inversion.trajectory.noise)
         self._pass_steps([level for level in self._sigmas if level > sigma], self._searched.values(), timestep, model_options)
-        # Other nodes' guidance counts the steps that it is asked for.
-        options = {key: value for key, value in model_options.items() if key != "sampler_calc_cond_batch_function"}
-        arguments = {"model": self.inner_model, "input": noised.reshape(x.shape), "sigma": torch.full_like(timestep, sigma)}
-        conds = {name: self.conds[name] for name in self._searched.values()}
-        predict_conds(conds, arguments | {"model_options": options}, *recorders)
+        concepts = {name: self.concepts[number] for number, name in self._searched.items()}
+        conds = {name: self.conds[name] for name in concepts}
+        network = self.model_patcher.get_model_object("diffusion_model")
+        adapters = make_place_adapters(network, self.settings, x.shape[-2], x.shape[-1])
+        found = find_places(self.inner_model, adapters, self.inversion, concepts, conds, x, timestep, model_options)
         for number, name in self._searched.items():
-            concept = self.concepts[number]
-            maps = [concept_word_maps(recorder, name, conds[name], concept.recorded_prompt, x) for recorder in recorders]
-            self._record.words[number].add(maps[0])
-            place = place_map([merge_words(part, concept.words) for part in maps], x0, concept.smoothing)
-            self._places[number] = beside(place) if concept.is_beside else place
-
-    def _predict(
-        self, x: Tensor, timestep: Tensor, active: list[int], recorder: Recorder | None, model_options: dict
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """D_base by ComfyUI's own guidance, and the predictions of its one calc_cond_batch, which also has each D_c and its reference."""
-        options = dict(model_options)
-        cond, uncond, scale = "positive", "negative", self.cfg
-        # Some nodes want the negative prompt's prediction even where it has no weight.
-        without_cfg = math.isclose(self.cfg, 1.0) and not options.get("disable_cfg1_optimization", False)
-        if without_cfg or "positive" not in self.conds:
-            # Pass the single prediction as both cond and uncond so post-CFG patches still work.
-            cond = uncond = "positive" if "positive" in self.conds else "negative"
-            scale = 1.0
-            options["disable_cfg1_optimization"] = True
-            options.pop("sampler_cfg_function", None)
-            if cond == "negative":
-                # Other nodes may predict it again (PAG): to patches of the layers it must be the negative prompt then too.
-                options = tracked_options(options, lambda: {cond: self.conds[cond]}, {cond: 1})
-        asked = [name for name in ("negative", "positive") if name in (cond, uncond) or (active and name == self._reference)]
-        conds: dict[str, Conds] = {name: self.conds[name] for name in asked}
-        concepts: dict[str, Conds] = {name: self.conds[name] for name in map(_name, active)}
-        recorders = [] if recorder is None else [recorder]
-        found: dict[str, Tensor] = {}
-
-        def calc_cond_batch(arguments: dict[str, Any]) -> list[Tensor]:
-            # Only this first call is ours: CFG functions that predict something themselves get what was there before.
-            del options["sampler_calc_cond_batch_function"]
-            options.update({key: value for key, value in model_options.items() if key == "sampler_calc_cond_batch_function"})
-            arguments = arguments | {"model_options": model_options}
-            if concepts and len(conds) == 2 and mixes_pair(model_options):
-                found.update(predict_conds(conds, arguments))
-                found.update(predict_conds({"reference": self.conds[self._reference]} | concepts, arguments, *recorders))
-            else:
-                found.update(predict_conds(conds | concepts, arguments, *recorders))
-            return [found[cond].clone(), found[uncond].clone()]  # CFG functions may write into them
-
-        options["sampler_calc_cond_batch_function"] = calc_cond_batch
-        base = comfy.samplers.sampling_function(
-            self.inner_model, x, timestep, self.conds[uncond], self.conds[cond], scale, model_options=options
-        )
-        # Guidance with a momentum keeps it there from step to step.
-        for own, theirs in ((options, model_options), (options["transformer_options"], model_options["transformer_options"])):
-            theirs.update({key: value for key, value in own.items() if key not in _CHANGED_OPTIONS})
-        return drop_frame(base), {name: drop_frame(prediction) for name, prediction in found.items()}
+            maps, self._places[number] = found[name]
+            self._record.words[number].add(maps)
 
     def _make_recorder(self, x: Tensor, active: list[int]) -> Recorder | None:
         names = {_name(number) for number in active if self.concepts[number].records_steps}
