@@ -1,11 +1,10 @@
 PYTHON ?= python3
 IN_HOST = $(PYTHON) scripts/environment/prepare.py
-# Tests inside this process run in two processes, a file in one of them; tests that start servers run one after the other.
+# In two processes, each file in one of them.
 PYTEST = $(IN_HOST) -m pytest
 IN_TWO = -n 2 --dist loadfile
-SERVERS = tests/server tests/fleet tests/publish tests/browser
 
-.PHONY: demo test test-fast test-browser static train train-scenes measure-scenes distil measure exactness quality curves solvers bench bench-fleet figures tune pictures locale workflows screenshots artwork archive hold hero
+.PHONY: demo test test-long test-fast test-browser static train train-scenes measure-scenes distil measure exactness quality curves solvers bench bench-fleet figures tune pictures locale workflows screenshots artwork archive hold hero
 
 demo:   ## edit a shipped picture in the real ComfyUI; results under output/
 	$(IN_HOST) scripts/demo.py
@@ -17,15 +16,12 @@ static: ## what can be checked without running anything: ruff, and the types of 
 test-fast: static ## the inner loop: the method, the oracle and the nodes, without other packs' nodes, families, quality and servers
 	$(PYTEST) $(IN_TWO) tests/unit tests/scripts tests/oracle tests/host --ignore tests/host/mixing $(ARGS)
 
-test: static ## every test that needs no GPU; make test ARGS="-k mask" for some of them, on the newest ComfyUI alone
-ifdef ARGS
-	$(PYTEST) tests $(ARGS)
-else
-	$(PYTEST) $(IN_TWO) tests $(addprefix --ignore ,$(SERVERS))
-	$(PYTEST) $(SERVERS)
-	LEDITS_HOST=oldest $(PYTEST) $(IN_TWO) tests/host
-	LEDITS_HOST=oldest $(PYTEST) tests/server
-endif
+test: static ## every test that needs no GPU, but the long ones; make test ARGS="-k mask" for some of them
+	$(PYTEST) $(if $(ARGS),$(ARGS),$(IN_TWO) -m "not long") tests
+
+test-long: ## the long ones: fleets that lose workers, hundreds of edits, every option of a server; and the nodes on the oldest ComfyUI
+	$(PYTEST) $(IN_TWO) -m long tests
+	LEDITS_HOST=oldest $(PYTEST) $(IN_TWO) tests/host tests/server
 
 test-browser: ## ComfyUI's page in a headless Chromium (apt-get install chromium chromium-driver fonts-wqy-zenhei); screenshots under output/screenshots/
 	$(IN_HOST) -m pytest tests/browser $(ARGS)

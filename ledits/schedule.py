@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-
 FEW_STEPS = 8  # in so many steps, or fewer, each one counts
 
 

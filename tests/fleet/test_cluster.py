@@ -7,7 +7,7 @@ import pytest
 from support.fleet_nodes import WAITS
 from support.photo_folders import files_in, lines_of, paint
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture

@@ -65,6 +65,7 @@ def test_two_workers_make_what_one_comfyui_makes(base, fleet, shipped, tmp_path)
     assert (code, "made with another workflow or other values" in said) == (2, True)
 
 
+@pytest.mark.long
 def test_a_killed_worker_and_a_photo_that_kills_every_worker(fleet, perish, tmp_path):
     photos, out = tmp_path / "photos", tmp_path / "out"
     for name, colour in {"a": KILLS, "b": KILLS_ONCE, "c": FAILS, **dict.fromkeys("defgh", (90, 90, 90))}.items():
@@ -100,6 +101,7 @@ def wait_for(look, patience=800):
     return found
 
 
+@pytest.mark.long
 def test_stopped_and_killed_it_goes_on_with_what_is_left(start, fleet, perish, tmp_path):
     photos, out = tmp_path / "photos", tmp_path / "out"
     for number in range(9):
@@ -141,6 +143,7 @@ def test_stopped_and_killed_it_goes_on_with_what_is_left(start, fleet, perish, t
     assert "0 photos to do, 9 done" in fleet(perish, photos, out)[1]
 
 
+@pytest.mark.long
 def test_other_values_make_all_results_anew_only_when_told_to(fleet, perish, tmp_path):
     photos, out = tmp_path / "photos", tmp_path / "out"
     for name in "ab":
@@ -154,6 +157,7 @@ def test_other_values_make_all_results_anew_only_when_told_to(fleet, perish, tmp
     assert {line["seed"]["2.seed"] for line in lines_of(out).values()} == {4}
 
 
+@pytest.mark.long
 def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(fleet, perish, tmp_path):
     photos, out = tmp_path / "photos", tmp_path / "out"
     paint(photos / "a.png", (90, 90, 90))
@@ -164,6 +168,7 @@ def test_a_full_disk_ends_the_run_and_leaves_nothing_half_written(fleet, perish,
     assert list((out / ".fleet" / "parts").iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -2,6 +2,7 @@
 
 from scripts.host.in_comfy import load_network
 
+import pytest
 import torch
 
 from scripts.paths import CHECKPOINT, TRANSFORMER_FILE
@@ -30,6 +31,7 @@ def test_it_draws_what_it_is_asked_for(model, clip, vae):
     assert_it_draws_what_it_is_asked_for(model, clip, vae)
 
 
+@pytest.mark.long
 def test_the_transformer_is_small_and_draws_what_it_is_asked_for(clip, vae):
     assert TRANSFORMER_FILE.stat().st_size <= 20e6
     assert_it_draws_what_it_is_asked_for(load_network(TRANSFORMER_FILE), clip, vae)

@@ -4,7 +4,7 @@ import psutil
 import pytest
 
 EDITS = 300
-pytestmark = pytest.mark.timeout(1800)  # three quarters of a minute where nothing else runs
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]  # three quarters of a minute where nothing else runs
 
 
 def small(graph, number):

@@ -159,6 +159,7 @@ def loading(workflow, file):
 SAVED = "kept/photo_00001_.inversion.safetensors"
 
 
+@pytest.mark.long
 def test_killed_in_mid_run_and_while_saving_and_restarted(start, tmp_path, graph, pictures, good):
     def killed(server, workflow, **order):
         server.post("/ledits_test/arm", {"kind": "wait", **order})
@@ -211,6 +212,7 @@ def known_tour(faulty, graph, pictures):
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("option", ["", "--cache-none", "--cache-lru 3"])
 def test_every_cache_gives_the_same_pictures(start, tmp_path, graph, pictures, known_tour, option):
     with start(tmp_path, *option.split()) as server:

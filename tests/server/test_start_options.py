@@ -16,6 +16,7 @@ from scripts.paths import CHECKOUT
 
 WORKFLOW = json.loads((CHECKOUT / "workflows" / "api" / "try_it.json").read_text())
 SHORT_OF_MEMORY = CHECKOUT / "tests" / "support" / "short_of_memory"
+pytestmark = pytest.mark.long
 on_a_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="this option is for a graphics card, and there is none")
 
 
