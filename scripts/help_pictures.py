@@ -1,4 +1,5 @@
-"""`make pictures`: the pictures of the help pages, made by the pack's own nodes in the real ComfyUI with the small checkpoint.
+"""`make pictures`: the pictures of the help pages, made by the pack's own nodes in the real ComfyUI with the checkpoint of the
+scenes.
 
 Every picture shows what its node does, or what turning an input changes. The labels below are names and values of inputs, which are the
 same in every language.
@@ -22,25 +23,25 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from scripts.paths import CHECKOUT
-from scripts.shipped.drawn import pictures
-from scripts.small_model.drawings import TWO_SHAPES
+from scripts.paths import CHECKOUT, SCENES_CHECKPOINT
+from scripts.scenes.shown import SHOWN
 
 FOLDER = CHECKOUT / "web" / "docs" / "images"
 MOST_BYTES = 60_000
-SEED = 3
+SEED = 0
 PANEL, GAP, STRIP, COLUMNS = 240, 8, 34, 3
 
 Panels = dict[str, Tensor]
 """Pictures [H, W, 3] in 0..1 by their labels."""
 
-WORDS = {"text": "a red circle", "words": "red circle"}
-DRAWN = "a red square and a blue square"
+CAR, BOOT, *_ = SHOWN
+WORDS = {"text": f"{BOOT.where} and a cupcake", "words": "green boot"}
+DRAWN = "a cupcake and a red apple on grass"
 
 
 @functools.cache
 def checkpoint() -> tuple[Any, Any, Any]:
-    return load_checkpoint()
+    return load_checkpoint(SCENES_CHECKPOINT)
 
 
 @functools.cache
@@ -50,7 +51,7 @@ def attentive(resolution: int = 16) -> Any:
 
 
 def photo() -> Tensor:
-    return to_image(TWO_SHAPES.image())
+    return to_image(BOOT.photo())
 
 
 @functools.cache
@@ -77,7 +78,7 @@ def difference(one: Tensor, other: Tensor) -> Tensor:
 
 
 @functools.cache
-def inversion(skip: float = 0.05, steps: int = 40) -> Any:
+def inversion(skip: float = 0.15, steps: int = 40) -> Any:
     model = checkpoint()[0]
     sigmas = run("LEDITS_Schedule", model=model, steps=steps, skip=skip)[0]
     return run("LEDITS_Invert", model=model, latent=latent(), sigmas=sigmas, negative=prompt(""), seed=0)[0]
@@ -90,16 +91,16 @@ def probed(text: str = WORDS["text"], noise_level: float = 0.35, resolution: int
 
 
 def concept(text: str, **settings: Any) -> Any:
-    """A concept in place of the red circle."""
-    usual = {"scale": 9.0, "threshold": 0.89, "mask_mode": "attention", "warmup": 0, "cooldown": 12}
+    """A concept in place of the green boot."""
+    usual = {"scale": 5.0, "threshold": 0.87, "mask_mode": "attention", "warmup": 0}
     where = {"attention": probed(), "words": WORDS["words"]}
     return run("LEDITS_Concept", clip=checkpoint()[1], text=text, **(usual | where | settings))[0]
 
 
-def recolouring(colour: str = "green", **settings: Any) -> Any:
-    """The red circle removed, one of another colour added."""
-    less = settings | {"scale": settings.get("scale", 9.0) * 2 / 3}
-    return concept(f"a {colour} circle", concepts=concept(WORDS["text"], direction="remove", **less), **settings)
+def recolouring(colour: str = "yellow", **settings: Any) -> Any:
+    """The green boot removed, one of another colour added."""
+    less = settings | {"scale": settings.get("scale", 5.0) * 2 / 3}
+    return concept(f"a {colour} boot", concepts=concept(BOOT.where, direction="remove", **less), **settings)
 
 
 def edit(concepts: Any, inverted: Any = None) -> tuple[Any, ...]:
@@ -147,7 +148,7 @@ def schedule() -> Panels:
 
 def fit_photo() -> Panels:
     """The fitted photo in the corner of a ground of the photo's size."""
-    large = to_image(np.asarray(pictures()["large_drawing.png"]))
+    large = to_image(np.asarray(Image.fromarray(CAR.photo()[60:231]).resize((960, 640), Image.Resampling.LANCZOS)))
     panels = {"960 x 640": large[0]}
     for megapixels in (0.25, 0.06):
         fitted = run("LEDITS_FitPhoto", model=checkpoint()[0], image=large, megapixels=megapixels)[0][0]
@@ -165,9 +166,9 @@ def invert() -> Panels:
 
 
 def concept_picture() -> Panels:
-    inverted = inversion(0.1)
-    scales = {f"scale {scale:g}": edited(recolouring(scale=scale), inverted) for scale in (1.0, 9.0, 50.0)}
-    thresholds = {f"threshold {cut:g}": edited(recolouring(threshold=cut), inverted) for cut in (0.97, 0.89, 0.6)}
+    inverted = inversion()
+    scales = {f"scale {scale:g}": edited(recolouring(scale=scale), inverted) for scale in (1.0, 5.0, 25.0)}
+    thresholds = {f"threshold {cut:g}": edited(recolouring(threshold=cut), inverted) for cut in (0.97, 0.87, 0.5)}
     return scales | thresholds
 
 
@@ -179,17 +180,17 @@ def edit_picture() -> Panels:
 
 
 def attention_store() -> Panels:
-    sizes = {f"resolution {size}": heat(drawn(size)[1], "blue") for size in (8, 16)}
+    sizes = {f"resolution {size}": heat(drawn(size)[1], "apple") for size in (8, 16)}
     return {"picture": drawn(8)[0]} | sizes
 
 
 def capture_attention() -> Panels:
     picture, attention = drawn(16)
-    return {"picture": picture} | {word: heat(attention, word) for word in ("red", "blue")}
+    return {"picture": picture} | {word: heat(attention, word) for word in ("cupcake", "apple")}
 
 
 def probe_attention() -> Panels:
-    return {f"noise_level {level:g}": heat(probed(noise_level=level), "circle") for level in (0.1, 0.5, 0.9)}
+    return {f"noise_level {level:g}": heat(probed(noise_level=level), "cupcake") for level in (0.1, 0.5, 0.9)}
 
 
 def extract_mask() -> Panels:
@@ -210,7 +211,7 @@ def heatmap() -> Panels:
     def panel(opacity: float) -> Tensor:
         """The panel of the last word, without its label."""
         height, width = photo().shape[1:3]
-        return run("LEDITS_Heatmap", image=photo(), attention=probed(), opacity=opacity)[0][0, :height, -width:]
+        return run("LEDITS_Heatmap", image=photo(), attention=probed("a cupcake"), opacity=opacity)[0][0, :height, -width:]
 
     return {f"opacity {opacity:g}": panel(opacity) for opacity in (0.3, 0.6, 1.0)}
 
@@ -241,18 +242,18 @@ def from_file() -> Any:
 
 
 def save_inversion() -> Panels:
-    colours = {colour: edited(recolouring(colour), from_file()) for colour in ("green", "yellow")}
+    colours = {colour: edited(recolouring(colour), from_file()) for colour in ("yellow", "red")}
     return {"photo": photo()[0]} | colours
 
 
 def load_inversion() -> Panels:
-    there, back = edited(recolouring("yellow")), edited(recolouring("yellow"), from_file())
+    there, back = edited(recolouring("red")), edited(recolouring("red"), from_file())
     return {"Invert": there, "Load Inversion": back, "10 x difference": difference(there, back)}
 
 
 def sweep() -> Panels:
     """The pictures of one sheet, each with its values."""
-    scales, cuts = ("3", "9", "30"), ("0.89", "0.7")
+    scales, cuts = ("2", "5", "15"), ("0.87", "0.6")
     _, pictures = run(
         "LEDITS_Sweep",
         model=attentive(),

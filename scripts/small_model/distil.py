@@ -31,7 +31,8 @@ from scripts.training.stage import DEVICE, Stage, Stopped, say, set_up
 PICTURES, STEPS, BATCH = 5000, 4000, 32
 GUIDANCE = 4.0
 """The teacher's classifier-free guidance, as `measure.py` draws with it."""
-TEACHER_STEPS = 6
+STRIDE = 167
+"""Timesteps that one step of the teacher's crosses: a whole path has six steps."""
 LEVELS = 20
 """Of noise, which the student is taught at: evenly spaced, the noisiest first, as ComfyUI's *simple* schedule has them."""
 CONTRADICTION = 0.5
@@ -62,22 +63,24 @@ def clean_from(prediction: Tensor, x: Tensor, alpha: Tensor, sigma: Tensor) -> T
 
 @torch.no_grad()
 def end_of_path(teacher: UNetDenoiser, x: Tensor, level: Tensor, tokens: Tensor, empty: Tensor) -> Tensor:
-    """Where DDIM with guidance leads from here, in `TEACHER_STEPS` steps to no noise.
+    """Where DDIM with guidance leads from here, in steps of `STRIDE` timesteps; a row that has no noise left takes no more of them.
 
     Args:
         level: [B] timesteps.
     """
-    guidance = torch.where((tokens == empty).all(1), 1.0, GUIDANCE).view(-1, 1, 1, 1)
-    both = torch.cat([tokens, empty.expand_as(tokens)])
-    for step in range(TEACHER_STEPS):
-        here = (level * (TEACHER_STEPS - step)) // TEACHER_STEPS
-        there = (level * (TEACHER_STEPS - step - 1)) // TEACHER_STEPS
-        alpha, sigma = teacher.levels_at(here)
-        worded, wordless = predict(teacher, torch.cat([x, x]), torch.cat([here, here]), both)[0].chunk(2)
+    clean = torch.empty_like(x)
+    rows = torch.arange(len(x), device=x.device)
+    while len(rows):
+        words, there = tokens[rows], (level - STRIDE).clamp(min=0)
+        guidance = torch.where((words == empty).all(1), 1.0, GUIDANCE).view(-1, 1, 1, 1)
+        both = torch.cat([words, empty.expand_as(words)])
+        alpha, sigma = teacher.levels_at(level)
+        worded, wordless = predict(teacher, torch.cat([x, x]), torch.cat([level, level]), both)[0].chunk(2)
         prediction = wordless + guidance * (worded - wordless)
-        clean, noise = clean_from(prediction, x, alpha, sigma), sigma * x + alpha * prediction
+        clean[rows], noise = clean_from(prediction, x, alpha, sigma), sigma * x + alpha * prediction
         alpha, sigma = teacher.levels_at(there)
-        x = alpha * clean + sigma * noise
+        x = alpha * clean[rows] + sigma * noise
+        rows, x, level = rows[there > 0], x[there > 0], there[there > 0]
     return clean
 
 
