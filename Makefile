@@ -1,8 +1,10 @@
 PYTHON ?= python3
 IN_HOST = $(PYTHON) scripts/environment/prepare.py
-# In two processes, each file in one of them.
+# In two processes, each file in one of them. Those that start servers come last, and of these the browser's: it draws as long as it is open.
 PYTEST = $(IN_HOST) -m pytest
 IN_TWO = -n 2 --dist loadfile
+
+SERVERS = tests/server tests/fleet tests/publish tests/browser
 
 .PHONY: demo test test-long test-fast test-browser static train train-scenes measure-scenes distil measure exactness quality curves solvers bench bench-fleet figures tune pictures locale workflows screenshots artwork archive hold hero
 
@@ -17,7 +19,12 @@ test-fast: static ## the inner loop: the method, the oracle and the nodes, witho
 	$(PYTEST) $(IN_TWO) tests/unit tests/scripts tests/oracle tests/host --ignore tests/host/mixing $(ARGS)
 
 test: static ## every test that needs no GPU, but the long ones; make test ARGS="-k mask" for some of them
-	$(PYTEST) $(if $(ARGS),$(ARGS),$(IN_TWO) -m "not long") tests
+ifdef ARGS
+	$(PYTEST) tests $(ARGS)
+else
+	$(PYTEST) $(IN_TWO) -m "not long" tests $(addprefix --ignore ,$(SERVERS))
+	$(PYTEST) $(IN_TWO) -m "not long" $(SERVERS)
+endif
 
 test-long: ## the long ones: fleets that lose workers, hundreds of edits, every option of a server; and the nodes on the oldest ComfyUI
 	$(PYTEST) $(IN_TWO) -m long tests

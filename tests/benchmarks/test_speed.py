@@ -47,6 +47,7 @@ def test_recording_is_timed(subject):
     assert sum(captured) > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("default", "used"), [(False, "attention_pytorch"), (True, "attention_sub_quad")])
 def test_processes_are_measured_with_the_attention_that_is_said(default, used):
     plan = Times("small 256", 1, 0, ((("edit_1",), 1, 10),), default_attention=default)

@@ -253,6 +253,7 @@ def test_the_highest_noise_of_a_model_with_zero_snr(kind):
     assert 0.01 < photo.error(photo.edit(concept(of))[0]) < 100
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DETECTED)
 def test_a_network_that_comfyui_recognises_by_its_weights(name):
     """As wide as the family is, loaded as a checkpoint's network is; whether it predicts v and what it takes beside the latent included."""

@@ -65,7 +65,9 @@ def pair(model, vae, photo, sigmas, encode):
 
 
 def test_the_masks_drawn_are_the_masks_used(edit, concept, labels):
-    concepts = concept("a green circle", concepts=concept("a red circle", direction="remove", threshold=0.6, mask_mode="noise"))
+    concepts = concept(
+        "a green circle", threshold=0.7, concepts=concept("a red circle", direction="remove", threshold=0.6, mask_mode="noise")
+    )
     (_, _, masks, _), (sheet,), text = edit(concepts, image=GRAY, masks="last step")
     for index, mask in enumerate(masks):
         assert 0 < mask.mean() < 0.5
