@@ -22,12 +22,13 @@ test: static ## every test that needs no GPU, but the long ones; make test ARGS=
 ifdef ARGS
 	$(PYTEST) tests $(ARGS)
 else
-	$(PYTEST) $(IN_TWO) -m "not long" tests $(addprefix --ignore ,$(SERVERS))
+	$(PYTEST) $(IN_TWO) -m "not long" tests $(addprefix --ignore ,$(SERVERS) tests/host/mixing)
 	$(PYTEST) $(IN_TWO) -m "not long" $(SERVERS)
 endif
 
-test-long: ## the long ones: fleets that lose workers, hundreds of edits, every option of a server; and the nodes on the oldest ComfyUI
-	$(PYTEST) $(IN_TWO) -m long tests
+test-long: ## the long ones: other packs' nodes, fleets that lose workers, hundreds of edits, a server's options; and the oldest ComfyUI
+	$(PYTEST) $(IN_TWO) tests/host/mixing
+	$(PYTEST) $(IN_TWO) -m long tests --ignore tests/host/mixing
 	LEDITS_HOST=oldest $(PYTEST) $(IN_TWO) tests/host tests/server
 
 test-browser: ## ComfyUI's page in a headless Chromium (apt-get install chromium chromium-driver fonts-wqy-zenhei); screenshots under output/screenshots/
