@@ -1,4 +1,4 @@
-"""Each method with the strength that is best for each kind of edit: found on some edits, scored on others."""
+"""Each method with the strength that is best for each kind of edit: found on one half of the edits, scored on the other, both ways."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ Strengths = Sequence[Sequence[Score]]
 """From weak to strong, one score for each edit."""
 
 
-def choose(found_on: Mapping[str, Strengths], scored: Mapping[str, Strengths]) -> dict[str, dict[str, Any]]:
-    """By method: the number of each kind's strength, and the figures of the scored edits with these."""
+def choose(scored: Mapping[str, Strengths]) -> dict[str, dict[str, Any]]:
+    """By method: the numbers of each kind's strengths, for even and for odd edits, and the figures of the edits with these."""
     chosen = {}
-    for name, strengths in found_on.items():
+    for name, strengths in scored.items():
         kinds = dict.fromkeys(one.edit.kind for one in strengths[0])
-        best = {kind: _best(strengths, kind) for kind in kinds}
-        picked = [each[best[each[0].edit.kind]] for each in zip(*scored[name], strict=True)]
+        best = {kind: [_best(strengths, kind, 1 - half) for half in (0, 1)] for kind in kinds}
+        picked = [each[best[each[0].edit.kind][each[0].edit.number % 2]] for each in zip(*strengths, strict=True)]
         chosen[name] = {"strengths": best} | summary(picked)
     return chosen
 
 
-def _best(strengths: Strengths, kind: str) -> int:
-    return max(range(len(strengths)), key=lambda number: _worth(strengths[number], kind))
+def _best(strengths: Strengths, kind: str, half: int) -> int:
+    """On the edits of this half, even (0) or odd (1)."""
+    on = [[one for one in scores if one.edit.kind == kind and one.edit.number % 2 == half] for scores in strengths]
+    return max(range(len(on)), key=lambda number: _worth(on[number]))
 
 
-def _worth(scores: Sequence[Score], kind: str) -> float:
+def _worth(scores: Sequence[Score]) -> float:
     """Success before all else, with the background kept; of equal ones the cleaner."""
-    of_kind = [one for one in scores if one.edit.kind == kind]
-    psnr = float(np.mean([one.psnr for one in of_kind]))
-    return float(np.mean([one.verdict.success for one in of_kind])) - 0.1 * max(0.0, LEAST_PSNR - psnr) + 0.001 * psnr
+    psnr = float(np.mean([one.psnr for one in scores]))
+    return float(np.mean([one.verdict.success for one in scores])) - 0.1 * max(0.0, LEAST_PSNR - psnr) + 0.001 * psnr

@@ -3,7 +3,7 @@
     python benchmarks/quality/curves.py [--subject SUBJECT] [--each N]
 
 Each method's own strength is varied around its setting of `make quality`: the scales of guidance, FlowEdit's target guidance, the share
-of noise of img2img. With the strength that did best for each kind on other edits the scored ones make the second table. Writes quality-curves-SUBJECT.json and .png under benchmarks/results; what was made is kept as there.
+of noise of img2img. With the strength that does best for each kind on half of the edits the other half makes the second table. Writes quality-curves-SUBJECT.json and .png under benchmarks/results; what was made is kept as there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.by_kind import choose
-from benchmarks.quality.edits import SCORED, TUNING, Edit, make_edits
+from benchmarks.quality.edits import SCORED, Edit, make_edits
 from benchmarks.quality.methods import FLOWEDIT, FOUND, IMG2IMG, METHODS, PUBLISHED, REPAIRED, TRUE_MASK
 from benchmarks.quality.report import Score, score, summary
 from benchmarks.quality.settings import Setting, load
@@ -25,7 +25,6 @@ from benchmarks.quality.work import Job, Workers
 from scripts.paths import RESULTS
 
 EACH = 6
-TUNED_ON = 4
 FACTORS = (0.4, 0.7, 1.0, 1.4, 2.0, 2.8)
 STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
@@ -68,24 +67,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subject", choices=SUBJECTS[1:], default="scenes")
     parser.add_argument("--each", type=int, default=EACH, help="edits of each kind")
-    parser.add_argument("--tuning", type=int, default=TUNED_ON, help="other edits of each kind, on which strengths are chosen")
     arguments = parser.parse_args()
     subject = arguments.subject
-    edits, others = make_edits(SCORED, arguments.each, subject), make_edits(TUNING, arguments.tuning, subject)
+    edits = make_edits(SCORED, arguments.each, subject)
     with Workers() as workers:
         points = measure(workers, edits, subject)
-        tuned = choose(measure(workers, others, subject), points)
     curves = figures(points)
     path = RESULTS / f"{file_name('quality-curves', subject)}.json"
     setting = next(iter(load(subject).values()))  # one for all kinds
     content = {
         "edits": len(edits),
-        "tuned_on": len(others),
         "factors": FACTORS,
         "strengths": STRENGTHS,
         "one_setting": {name: VARIED[name](setting).index(setting) for name in curves},
         "methods": curves,
-        "tuned": tuned,
+        "tuned": choose(points),
     }
     path.write_text(json.dumps(content, indent=1) + "\n")
     draw(curves, content["one_setting"], len(edits), path.with_suffix(".png"))
