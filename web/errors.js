@@ -216,11 +216,9 @@ const SENTENCES = {
   }
 };
 
-const GAP = /\{\}/;
-
 function patterns(sentences) {
   const literal = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-  const pattern = (sentence) => new RegExp(`^${sentence.split(GAP).map(literal).join("([\\s\\S]*?)")}$`);
+  const pattern = (sentence) => new RegExp(`^${sentence.split("{}").map(literal).join("([\\s\\S]*?)")}$`);
   // The more of a sentence is given, the surer it is meant.
   return Object.keys(sentences)
     .sort((a, b) => b.replaceAll("{}", "").length - a.replaceAll("{}", "").length)
