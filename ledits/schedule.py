@@ -25,7 +25,7 @@ def timesteps(steps: int, skip: float, table_size: int = 1000) -> list[int]:
     if not 0 <= skip < 1:
         raise ValueError(f"skip is {skip}; it is a share of the noise range, 0 or more and below 1")
     top = max(table_size - skip * table_size - 1, 1)
-    levels = np.linspace(top, 0, steps + 1)[:-1] if steps <= FEW_STEPS else np.linspace(top, 1, steps)
+    levels = np.linspace(top, 0, steps + 1)[:-1].clip(1) if steps <= FEW_STEPS else np.linspace(top, 1, steps)
     return list(dict.fromkeys(int(t) for t in levels))
 
 

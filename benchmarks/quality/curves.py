@@ -3,19 +3,20 @@
     python benchmarks/quality/curves.py [--subject SUBJECT] [--each N]
 
 Each method's own strength is varied around its setting of `make quality`: the scales of guidance, FlowEdit's target guidance, the share
-of noise of img2img. With the strength that does best for each kind on half of the edits the other half makes the second table. Writes quality-curves-SUBJECT.json and .png under benchmarks/results; what was made is kept as there.
+of noise of img2img. With the strength that does best for each kind on half of the edits the other half makes the second table. Writes
+quality-curves-SUBJECT.json and .png under benchmarks/results; what was made is kept as there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality.by_kind import choose
+from benchmarks.quality.by_kind import Strengths, choose
 from benchmarks.quality.edits import SCORED, Edit, make_edits
 from benchmarks.quality.methods import FLOWEDIT, FOUND, IMG2IMG, METHODS, PUBLISHED, REPAIRED, TRUE_MASK
 from benchmarks.quality.report import Score, score, summary
@@ -42,12 +43,10 @@ VARIED: dict[str, Callable[[Setting], list[Setting]]] = {
 """Settings of each method from weak to strong."""
 
 
-Points = dict[str, list[list[Score]]]
-"""By method and strength, from weak to strong, one score for each edit."""
-
-
-def measure(workers: Workers, edits: Sequence[Edit], subject: Subject) -> Points:
-    settings, points = load(subject), {}
+def measure(workers: Workers, edits: Sequence[Edit], subject: Subject) -> Mapping[str, Strengths]:
+    """By method."""
+    settings = load(subject)
+    points: dict[str, list[list[Score]]] = {}
     for name in (name for name in METHODS[subject] if name in VARIED):
         each = [[Job(edit, one, (name,), full=False) for one in VARIED[name](settings[edit.kind])] for edit in edits]
         points[name] = []
@@ -57,7 +56,7 @@ def measure(workers: Workers, edits: Sequence[Edit], subject: Subject) -> Points
     return points
 
 
-def figures(points: Points) -> dict[str, list[dict[str, Any]]]:
+def figures(points: Mapping[str, Strengths]) -> dict[str, list[dict[str, Any]]]:
     keys = ("other_object_kept", "background_psnr_db", "leakage")
     found = {name: [summary(scores) for scores in strengths] for name, strengths in points.items()}
     return {name: [{"success": one["success"]["all"]} | {key: one[key] for key in keys} for one in each] for name, each in found.items()}

@@ -59,7 +59,14 @@ def test_other_messages_stay(chinese):
     assert translated(chinese, others) == [None] * len(others)
 
 
-@pytest.mark.parametrize("newer_kind", [False, True], ids=["canvas", "Nodes 2.0"])
+@pytest.fixture(params=[False, True], ids=["canvas", "Nodes 2.0"])
+def newer_kind(chinese, request):
+    set_kind = "return app.extensionManager.setting.set('Comfy.VueNodes.Enabled', arguments[0])"
+    chinese.js(set_kind, request.param)
+    yield request.param
+    chinese.js(set_kind, False)
+
+
 @pytest.mark.parametrize(
     ("widget", "value", "sentence"),
     [
@@ -68,7 +75,6 @@ def test_other_messages_stay(chinese):
     ],
 )
 def test_the_node_and_the_page_say_it(chinese: FrontEnd, widget, value, sentence, newer_kind):
-    chinese.js("return app.extensionManager.setting.set('Comfy.VueNodes.Enabled', arguments[0])", newer_kind)
     chinese.load(read("sweep"))
     right = chinese.js(SET, widget, value)
     chinese.js("app.queuePrompt(0)")
@@ -87,7 +93,6 @@ def test_the_node_and_the_page_say_it(chinese: FrontEnd, widget, value, sentence
     chinese.wait(lambda: not shown(chinese, text.splitlines()[0]), what="the sentence gone from the page")
     chinese.js("return app.api.interrupt(null)")
     chinese.console_errors()
-    chinese.js("return app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
 
 
 def test_in_english_the_node_says_it_as_it_is(page: FrontEnd):

@@ -217,7 +217,7 @@ def test_a_schedule_falls_strictly_inside_the_table_and_ends_in_zero(steps, skip
     assert all(high > low for high, low in itertools.pairwise(levels))
     assert 1 <= len(levels) <= steps
     assert levels[0] == int(max(table_size - skip * table_size - 1, 1)) < table_size
-    assert levels[-1] >= 0
+    assert levels[-1] >= 1
     assert steps <= FEW_STEPS or levels[-1] == 1
     table = torch.linspace(0.03, 14.6, table_size)
     walked = sigmas(table, steps, skip)

@@ -31,7 +31,6 @@ def compiled(model):
     torch._dynamo.reset()
 
 
-@pytest.mark.long
 def test_masks_of_a_compiled_network_are_those_of_the_network(
     compiled, model, clip, concept, invert, edit, small, assert_photo_returns, unchanged
 ):
