@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from scripts.paths import CHECKOUT, SCENES_CHECKPOINT
-from scripts.scenes.shown import SHOWN
+from scripts.scenes.shown import BOOT, CAR
 
 FOLDER = CHECKOUT / "web" / "docs" / "images"
 MOST_BYTES = 60_000
@@ -34,7 +34,6 @@ PANEL, GAP, STRIP, COLUMNS = 240, 8, 34, 3
 Panels = dict[str, Tensor]
 """Pictures [H, W, 3] in 0..1 by their labels."""
 
-CAR, BOOT, *_ = SHOWN
 WORDS = {"text": f"{BOOT.where} and a cupcake", "words": "green boot"}
 DRAWN = "a cupcake and a red apple on grass"
 

@@ -84,6 +84,7 @@ SHOWN = (
     Shown("floor", 1, "a tiled floor", "sand", None),
     Shown("replace", 1, "a sunflower", "a cactus", ("cactus", None)),
 )
+CAR, BOOT, _, FLOWER = SHOWN
 DEMO = next(one for one in SHOWN if one.kind == "replace")
 
 

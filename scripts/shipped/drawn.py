@@ -1,4 +1,4 @@
-"""The pictures that the workflows open: drawings, whose objects' true regions are known.
+"""The pictures that the workflows open: drawings, whose objects' true regions are known, and for large models a scene that looks like a photo.
 
 make workflows    writes them beside the workflows
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
+from scripts.scenes.shown import CAR
 from scripts.small_model.drawings import PALETTE, TWO_SHAPES, Item, Scene, background, outline
 
 SCENES = {
@@ -46,4 +47,4 @@ def stencil(item: Item) -> Image.Image:
 def pictures() -> dict[str, Image.Image]:
     """Every picture that the workflows open, by its file's name."""
     small = {f"{name}.png": Image.fromarray(scene.image()) for name, scene in SCENES.items()}
-    return small | {"large_drawing.png": large()}
+    return small | {"large_drawing.png": large(), CAR.photo_file.name: Image.open(CAR.photo_file)}

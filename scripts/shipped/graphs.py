@@ -1,18 +1,21 @@
 """The workflows that ship: what is in them, how they are laid out, and what their notes say.
 
 Their values suit the drawings that ship with them and the small checkpoint that draws such; each graph has a note with values for photos.
+Those of large models open a scene that looks like a photo.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from scripts.scenes.shown import CAR
+
 from . import photo_edit, transformers
 from .parts import AMBER, BLUE, BYPASSED, GREEN, PURPLE, Group, Link, Node, Workflow, as_large_as_the_original, node, note
 from .slots import CONTROL_NET, LORA
 
 CHECKPOINT, SDXL = "ledits-tiny.safetensors", "sd_xl_base_1.0.safetensors"
-TWO_SHAPES, LARGE = transformers.TWO_SHAPES, "large_drawing.png"
+TWO_SHAPES, LARGE = "two_shapes.png", "large_drawing.png"
 MANY = (TWO_SHAPES, "circle_and_triangle.png", "circle_and_square.png")
 MODEL, CLIP, VAE = (1, 0), (1, 1), (1, 2)
 PHOTO, INVERSION, ATTENTIVE = (2, 0), (6, 0), (16, 0)
@@ -589,6 +592,7 @@ def sdxl() -> Workflow:
                     "of 64 and keep their proportions.\n\nAny SDXL checkpoint or fine-tune will do.",
                     fitted(0.0),
                     checkpoint=SDXL,
+                    photo=CAR.photo_file.name,
                 )
             ],
             [
@@ -600,10 +604,10 @@ def sdxl() -> Workflow:
                             node(
                                 16, "LEDITS_AttentionStore", model=MODEL, resolution=0, up=True, down=True, mid=False, average_steps=False
                             ),
-                            probe(20, "Look for the thing", "a red circle"),
+                            probe(20, "Look for the thing", CAR.where),
                         ],
-                        [concept(7, "Remove", "a red circle", "remove", scale=6.0, attention=(20, 0), words="red circle", **settings)],
-                        [concept(8, "Add", "a green circle", attention=(20, 0), words="red circle", concepts=(7, 0), **settings)],
+                        [concept(7, "Remove", CAR.where, "remove", scale=6.0, attention=(20, 0), words="purple car", **settings)],
+                        [concept(8, "Add", CAR.text, attention=(20, 0), words="purple car", concepts=(7, 0), **settings)],
                         [
                             note(
                                 91,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripts.scenes.shown import SHOWN, Shown
+from scripts.scenes.shown import BOOT, CAR, FLOWER, Shown
 
 from .blueprint import NAME
 from .photo_edit import INSTEAD, SIZE, STRENGTH, THERE
 
-CAR, BOOT, _, FLOWER = SHOWN
 SUBGRAPH = {THERE: "where", INSTEAD: "text", STRENGTH: "scale", SIZE: "megapixels"}
 """Widgets of the first workflow's subgraph, by what they feed."""
 CHANGE = {"scale": 5.0, "threshold": 0.0, "warmup": 0, "cooldown": 0}
@@ -53,6 +52,12 @@ ON_SCENES: dict[str, Values] = {
         "The thing to replace": {"text": FLOWER.where},
         "LEDITS_ExtractMask": {"words": "sunflower", "quantile": 0.0},
         "The whole picture as it should be": {"text": "a cactus on a tiled floor"},
+    },
+    "sdxl": _photo(CAR)
+    | {
+        "LEDITS_FitPhoto": CAR.values["LEDITS_FitPhoto"],
+        "Remove": {"scale": 1.0, "threshold": 0.0, "cooldown": 8},
+        "Add": CHANGE | {"text": CAR.text},
     },
     "sweep": _photo(CAR)
     | {

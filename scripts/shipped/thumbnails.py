@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw, ImageFont
 
-from scripts.scenes.shown import FOLDER
+from scripts.scenes.shown import CAR, FOLDER
 
 from .drawn import pictures
 from .graphs import LARGE, MANY, TWO_SHAPES
 from .on_scenes import ON_SCENES
+from .transformers import SCENE
 
 SIZE, GAP, STRIP = 512, 6, 44
 GROUND = (24, 24, 28)
 
-BECOMES = ("'a red circle…'", "to", "'a green circle…'")
-ADD_AND_REMOVE = ("add: a green circle", "remove: a red circle")
+BECOMES = (f"'{CAR.where}…'", "to", f"'{CAR.text}…'")
+ADD_AND_REMOVE = (f"add: {CAR.text}", f"remove: {CAR.where}")
 NOT_RUN: dict[str, tuple[str, tuple[str, ...]]] = {
     "flux": ("Flux.1 dev", BECOMES),
     "qwen_image": ("Qwen-Image", ADD_AND_REMOVE),
@@ -31,7 +32,7 @@ def thumbnail(name: str, made: Made) -> Image.Image:
     """A square picture of a run's results."""
     photos = pictures()
     if name in NOT_RUN:
-        return card(photos[TWO_SHAPES], *NOT_RUN[name])
+        return card(photos[SCENE], *NOT_RUN[name])
     photo, result = photos[TWO_SHAPES], made[11][0] if 11 in made else None
     if name in ON_SCENES:
         photo = Image.open(FOLDER / ON_SCENES[name]["LoadImage"]["image"])

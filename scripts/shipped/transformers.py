@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from scripts.scenes.shown import CAR
+
 from .parts import AMBER, BLUE, GREEN, File, Group, Link, Node, Workflow, node, note
 
-TWO_SHAPES = "two_shapes.png"
+SCENE = CAR.photo_file.name
 HUB = "https://huggingface.co"
-IS, BECOMES = "a red circle and a blue square", "a green circle and a blue square"
+IS, BECOMES = f"{CAR.where} on grass", f"{CAR.text} on grass"
 IMAGE, SIZED, INVERSION = (2, 0), (34, 0), (6, 0)
 FIRST_VALUES = "\n\nFirst values, from published settings of similar methods, not tuned with this model: change them one at a time."
 
@@ -79,7 +81,7 @@ def edit_graph(
         node(5, "LEDITS_Schedule", model=parts.model, steps=steps, skip=skip),
     ]
     photo = [
-        node(2, "LoadImage", "Photo", image=TWO_SHAPES),
+        node(2, "LoadImage", "Photo", image=SCENE),
         node(34, "LEDITS_FitPhoto", "To the model's size", model=parts.model, image=IMAGE, megapixels=0.0),
     ]
     invert = node(6, "LEDITS_Invert", model=parts.model, latent=(3, 0), sigmas=(5, 0), cfg=1.0, seed=0, **base)
@@ -148,7 +150,7 @@ def flux() -> Workflow:
         {"negative": (4, 0), "positive": (54, 0)},
         28,
         0.1,
-        [[parts.concept(8, "Photo as it should be", BECOMES, scale=4.0, words="green circle")]],
+        [[parts.concept(8, "Photo as it should be", BECOMES, scale=4.0, words="red car")]],
         "## What to turn\n- **Nothing changes**: *scale* 6, *skip* 0.05.\n- **Too much changes**: *scale* 3, *threshold* 0.95, *warmup* 4.\n"
         "- **Keep guidance at 1 to 1.5**; at 3.5 take *scale* 1.5 to 3.\n- **To remove a thing**: describe the photo without it, and connect "
         "*attention* from a Probe Attention that looks for it.",
@@ -201,8 +203,8 @@ def sd35() -> Workflow:
 
 def add_and_remove(parts: Parts, scale: float) -> list[list[Node]]:
     return [
-        [parts.concept(8, "Add", "a green circle", scale=scale)],
-        [parts.concept(7, "Remove", "a red circle", scale=scale, direction="remove", concepts=(8, 0))],
+        [parts.concept(8, "Add", CAR.text, scale=scale)],
+        [parts.concept(7, "Remove", CAR.where, scale=scale, direction="remove", concepts=(8, 0))],
     ]
 
 
@@ -232,7 +234,7 @@ def z_image_turbo() -> Workflow:
         noise_level=0.35,
         seed=0,
     )
-    change = parts.concept(8, "Photo as it should be", BECOMES, scale=2.0, warmup=0, attention=(20, 0), words="red circle")
+    change = parts.concept(8, "Photo as it should be", BECOMES, scale=2.0, warmup=0, attention=(20, 0), words="purple car")
     return edit_graph(
         "z_image_turbo",
         "## Edit a photo with Z-Image-Turbo, in 8 steps\n1. Describe the photo as it is, twice: as its prompt and in *Find what to change*.\n"

@@ -19,7 +19,7 @@ from support import small_files
 API = CHECKOUT / "workflows" / "api"
 LOADERS = CHECKOUT / "tests" / "support" / "small_loaders"
 STEPS = 4
-WORDS = {"flux": 7, "qwen_image": 3, "z_image_turbo": 7, "sd35": 3}
+WORDS = {"flux": 5, "qwen_image": 3, "z_image_turbo": 5, "sd35": 3}
 """By workflow, how many words its heatmap is of."""
 
 

@@ -196,8 +196,15 @@ def sweep(show, workflow):
 
 
 def sdxl(show, workflow):
-    """On the small checkpoint, in its size."""
+    """On the small checkpoint and a drawing, in their size."""
     workflow["1"]["inputs"]["ckpt_name"] = CHECKPOINT
+    workflow["2"]["inputs"]["image"] = "two_shapes.png"
+    for node, values in {
+        "20": {"text": "a red circle"},
+        "7": {"text": "a red circle", "words": "red circle"},
+        "8": {"text": "a green circle", "words": "red circle"},
+    }.items():
+        workflow[node]["inputs"] |= values
     assert workflow["34"]["inputs"]["megapixels"] == 0
     workflow["34"]["inputs"]["megapixels"] = 0.06
     made = show(workflow)

@@ -26,7 +26,7 @@ Weights = dict[str, Tensor]
 CLIP_WIDTH, T5_WIDTH = CLIP["hidden_size"], 4096
 QWEN = llm(4) | {"num_attention_heads": 4, "num_key_value_heads": 4}  # ComfyUI knows Qwen2.5 by its heads
 ENCODERS = CLIPS | {
-    "t5xxl_model_config": T5 | {"d_model": T5_WIDTH, "vocab_size": 9000},  # as wide as SD 3 makes the encodings of CLIP
+    "t5xxl_model_config": T5 | {"d_model": T5_WIDTH, "vocab_size": 11200},  # as wide as SD 3 makes the encodings of CLIP
     "qwen25_7b_model_config": QWEN,
     "qwen3_4b_model_config": QWEN,
     "model_config": CLIP,  # of a CLIP in a file of its own
