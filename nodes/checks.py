@@ -12,6 +12,7 @@ from ..ledits.schedule import check_falling
 from ..ledits.solver import NoiseKind
 from .comfyui.attention.adapters import KNOWN_NETWORKS, adapter_for, encoding_width, make_adapter, make_place_adapters
 from .comfyui.attention.store import store_settings
+from .comfyui.images.size import is_fitted
 from .comfyui.sampling.noise import noise_kind, vae_scale_factor
 from .comfyui.storage.fingerprint import family
 from .comfyui.text.words import missing_embeddings, words_of
@@ -224,8 +225,9 @@ def _check_mask(subject: str, mask: Tensor | None, x0: Tensor, factor: int) -> N
         f"the mask of {subject} is {columns}x{rows} pixels, but the image is {width * factor}x{height * factor}, of another shape: "
         "make the mask from that image, or crop it as the image was cropped"
     )
+    fits = _has_shape(rows, columns, height, width) or is_fitted(rows, columns, height * factor, width * factor)
     # Load Image gives 64x64 black pixels of every photo without a painted mask.
-    require(_has_shape(rows, columns, height, width) or not mask.any(), "concepts", problem)
+    require(fits or not mask.any(), "concepts", problem)
     problem = f"the mask of {subject} has {count} masks for {batch} images: give one for all, or one for each"
     require(count in (1, batch), "concepts", problem)
 

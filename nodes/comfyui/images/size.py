@@ -20,3 +20,10 @@ def fitted_size(height: int, width: int, megapixels: float) -> tuple[int, int]:
     """Height and width with so many pixels, in units of 1024 x 1024, in the nearest proportions whose sides are multiples of SIDE."""
     scale = 1024 * math.sqrt(megapixels / (height * width))
     return max(1, round(height * scale / SIDE)) * SIDE, max(1, round(width * scale / SIDE)) * SIDE
+
+
+def is_fitted(height: int, width: int, to_height: int, to_width: int) -> bool:
+    """Whether `fitted_size` makes an image of the first size one of the second, with some number of pixels: its sides are rounded to SIDE."""
+    least = max((to_height - SIDE / 2) / height, (to_width - SIDE / 2) / width)
+    most = min((to_height + SIDE / 2) / height, (to_width + SIDE / 2) / width)
+    return to_height % SIDE == 0 == to_width % SIDE and least < most
