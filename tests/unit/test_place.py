@@ -42,11 +42,11 @@ def test_where_one_size_sees_nothing_the_product_is_zero():
     assert found[0, 10:, 10:].max() > 0.2
 
 
-@pytest.mark.parametrize("most", [1, 50, 1 << 24])
+@pytest.mark.parametrize("tile", [1, 3, 16])
 @pytest.mark.parametrize("channels", [1, 4, 16])
-def test_averaging_over_cells_alike(monkeypatch, most, channels):
-    """However many weights are held at once."""
-    monkeypatch.setattr(place, "MAX_WEIGHTS", most)
+def test_averaging_over_cells_alike(monkeypatch, tile, channels):
+    """However many cells are averaged at once."""
+    monkeypatch.setattr(place, "TILE", tile)
     maps, x0 = random(2, 4, 7), torch.randn(2, channels, 4, 7, generator=torch.Generator().manual_seed(1)) * 3 + 5
     found = average_alike(maps, x0)
     cells = [(row, column) for row in range(4) for column in range(7)]
@@ -60,6 +60,13 @@ def test_averaging_over_cells_alike(monkeypatch, most, channels):
                 weight = math.exp(-difference / (2 * 0.35**2)) * math.exp(-distance / (2 * 5**2))
                 total, weights = total + weight * maps[image, i, j].item(), weights + weight
             assert found[image, row, column].item() == pytest.approx(total / weights, abs=1e-4)
+
+
+def test_what_is_out_of_reach_hardly_counts(monkeypatch):
+    maps, x0 = random(1, 70, 90), torch.randn(1, 4, 70, 90, generator=torch.Generator().manual_seed(1))
+    found = average_alike(maps, x0)
+    monkeypatch.setattr(place, "REACH", 90)
+    assert torch.allclose(found, average_alike(maps, x0), atol=1e-5)
 
 
 def test_a_map_ends_where_the_colour_does():

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import comfy.model_management
 import torch
 from torch import Tensor
 
@@ -50,6 +51,7 @@ def find_places(
     predict_conds(conds, arguments, *recorders)
     found = {}
     for name, concept in concepts.items():
+        comfy.model_management.throw_exception_if_processing_interrupted()
         maps = [concept_word_maps(recorder, name, conds[name], concept.recorded_prompt, x) for recorder in recorders]
         place = place_map([merge_words(part, concept.words) for part in maps], x0, concept.smoothing)
         found[name] = maps[0], beside(place) if concept.is_beside else place
