@@ -116,6 +116,8 @@ const SENTENCES = {
     "needs LEDITS++ Replay Sampler, which alone knows the photo's own path: connect its sampler, or switch this off": "需要“重放采样器”，只有它知道照片自己的路径：请连接它的采样器，或关掉此项",
     "has a different inversion than the guider: connect the same one to both": "的反演与引导器的不同：请把同一个反演接到两者",
     "is {}, but the inversion is of {}: connect the latent that comes with this sampler": "是 {1}，但反演的是 {2}：请连接与此采样器配套的 latent",
+    "is of another photo than the inversion: connect the latent that comes with this sampler": "是另一张照片的，不是反演的那张：请连接与此采样器配套的 latent",
+    "is {}, but 'where' is looked for in the inverted photo, {}: connect the latent that was inverted": "是 {1}，但 'where' 要在反演的照片 {2} 里寻找：请连接反演的那个 latent",
     "{} x {} channels x {} x {}": "{1} x {2} 通道 x {3} x {4}",
     "are not the inversion's: connect the sigmas that come with this sampler; of a split list only the first part can be replayed": "不是反演的 sigmas：请连接与此采样器配套的；拆分的 sigmas 只能重放第一段",
     "sigmas has {} entries; at least two are needed, from the noisiest to the cleanest": "sigmas 有 {1} 项；至少要两项，从噪波最多的到最干净的",

@@ -270,10 +270,14 @@ def test_a_noise_mask_on_the_latent_bounds_the_edit(model, latent, sigmas, encod
     mask[:, :, :128] = 1
     bounded = latent | {"noise_mask": mask}
     inversion = run("LEDITS_Invert", model=model, latent=bounded, sigmas=sigmas, negative=encode(""))[0]
-    edited = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concept("a green circle", mask_mode="none"))[0]
+    concepts = concept("a green circle", mask_mode="none")
+    edited, _, used, joined = run("LEDITS_Edit", model=model, inversion=inversion, concepts=concepts)
     changed = (edited["samples"] - latent["samples"]).abs().amax((0, 1))
     assert changed[:, 17:].max() < 1e-5
     assert changed[:, :15].max() > 1e-2
+    assert (used == joined).all()
+    assert used[0, :, 140:].max() == 0
+    assert used[0, :, :112].min() == 1
 
 
 def test_nothing_is_left_on_the_model(model, inversion, concept):

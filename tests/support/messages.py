@@ -61,7 +61,9 @@ def _values(tree: ast.Module) -> Values:
                 continue
             case _:
                 continue
-        for name in (name for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)):
+        # Not the "self" of an attribute, which is loaded.
+        stored = (name for target in targets for name in ast.walk(target) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store))
+        for name in stored:
             found.setdefault(name.id, []).append(value)
     return found
 

@@ -19,6 +19,7 @@ from ..attention.store import keep_edits, store_settings
 from ..types import Base, Concept, Conditioning, EditRecord, ImageInversion
 from .base_prediction import predict_base
 from .conditioning import resize_mask, with_options_of, with_own_keyframes
+from .frames import drop_frame
 from .noise import is_guidance_distilled
 from .place_search import find_places, search_sigma
 
@@ -79,17 +80,20 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         # What such guidance remembers from step to step (momentum) it must gather in all of them, as while inverting.
         return 0 if first < steps and any(key.startswith("sampler_") for key in self.model_options) else first
 
-    def inner_sample(self, noise: Tensor, latent_image: Tensor, device: torch.device, *args: Any, **kwargs: Any) -> Tensor:
+    def inner_sample(self, noise, latent_image, device, sampler, sigmas, denoise_mask: Tensor | None, *args: Any, **kwargs: Any) -> Tensor:
         self._record = self._observer or EditRecord.from_concepts(self.concepts)
         keep_edits(self.model_options, self._record)
-        self._user_masks = [resize_mask(concept.mask, latent_image, device) for concept in self.concepts]
+        user_masks = (resize_mask(concept.mask, latent_image, device) for concept in self.concepts)
+        kept = 1.0 if denoise_mask is None else drop_frame(denoise_mask)[:, :1]
+        # What each concept's guidance is multiplied by, and what also counts the latent's own mask, by which the sampler keeps to the photo.
+        self._user_masks = [(mask, kept if mask is None else mask * kept) for mask in user_masks]
         self._latest_maps: dict[int, Tensor] = {}
         self._places: dict[int, Tensor] = {}
         self._changed = torch.zeros(1, 1, *latent_image.shape[-2:], device=device)
         self._next_step = 0
         self.is_limited = self.margin is None
         try:
-            return super().inner_sample(noise, latent_image, device, *args, **kwargs)
+            return super().inner_sample(noise, latent_image, device, sampler, sigmas, denoise_mask, *args, **kwargs)
         finally:
             del self._record, self._user_masks, self._latest_maps, self._places, self._changed, self._next_step, self.is_limited
 
@@ -124,7 +128,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
                 self._find_places(x, timestep, model_options)
         guidances, masks = [], []
         for number in active:
-            concept, user_mask = self.concepts[number], self._user_masks[number]
+            concept, (user_mask, limit) = self.concepts[number], self._user_masks[number]
             reference = predictions.get("reference", predictions[self._reference])
             guidance = concept_guidance(predictions[_name(number)], reference, concept.settings, user_mask)
             # A place is smoothed already.
@@ -132,7 +136,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
             word_map = self._word_map(recorder, number, x)
             mask = guidance_mask(guidance, concept.settings, word_map, smoothing)
             self._record.thresholds[number] = found_threshold(guidance, concept.settings, word_map, smoothing)
-            used = mask if user_mask is None else mask * user_mask
+            used = mask * limit
             self._record.add_mask(number, used)
             self._changed = torch.maximum(self._changed, (used > 0).float())
             guidances.append(guidance)
@@ -153,6 +157,9 @@ class MaskedGuider(comfy.samplers.CFGGuider):
 
     def _find_places(self, x: Tensor, timestep: Tensor, model_options: dict) -> None:
         assert self.inversion is not None
+        own, given = self.inversion.trajectory.x0.shape, drop_frame(x).shape
+        problem = f"is {list(given)}, but 'where' is looked for in the inverted photo, {list(own)}: connect the latent that was inverted"
+        require(given == own, "latent_image", problem)
         sigma = search_sigma(self.inversion.trajectory.noise)
         self._pass_steps([level for level in self._sigmas if level > sigma], self._searched.values(), timestep, model_options)
         concepts = {name: self.concepts[number] for number, name in self._searched.items()}

@@ -25,6 +25,7 @@ class Job:
 
     guider: Any
     latent: Tensor  # [B, C, H, W] the image at the model's scale; where another node calls the sampler, perhaps with noise
+    is_clean: bool  # whether it has none for sure
     sigmas: Tensor  # [N + 1]
     denoise: Denoiser
     denoise_mask: Callable[[int], Tensor] | None
@@ -58,7 +59,7 @@ class _Sampler(comfy.samplers.KSAMPLER):
             # The method has its own way with the mask.
             denoise = partial(_denoise, model, sigmas, extra_args | {"denoise_mask": None}, latent.shape)
             mask = None if denoise_mask is None else partial(_mask_at, denoise_mask, guider, sigmas, extra_args["model_options"])
-            return self.run(Job(guider, drop_frame(latent), sigmas, denoise, mask, step_callback)).reshape(latent.shape)
+            return self.run(Job(guider, drop_frame(latent), image is not None, sigmas, denoise, mask, step_callback)).reshape(latent.shape)
 
     def run(self, job: Job) -> Tensor:
         """The latent that the job ends with; at the last noise level, as a sampler's function returns it."""
@@ -109,20 +110,23 @@ class ReplaySampler(_Sampler):
             if guider.margin is not None:
                 guider.is_limited = True
                 mask = partial(_limit, guider, mask)
-        x = replay(self._cut(job.latent, job.sigmas), job.denoise, first=first, denoise_mask=mask, callback=job.callback)
+        x = replay(self._cut(job), job.denoise, first=first, denoise_mask=mask, callback=job.callback)
         if not torch.isfinite(x).all():
             raise _not_finite("while it edited", "lower the scale of the concepts", getattr(guider, "owner", PACK))
         return x
 
-    def _cut(self, latent: Tensor, sigmas: Tensor) -> Inversion:
+    def _cut(self, job: Job) -> Inversion:
         """The inversion on the device of the latent, cut to the levels that were asked for."""
-        whole, steps = self._inversion, len(sigmas) - 1
+        whole, latent, sigmas = self._inversion, job.latent, job.sigmas
+        steps = len(sigmas) - 1
         problem = f"is {_size(latent)}, but the inversion is of {_size(whole.x0)}: connect the latent that comes with this sampler"
         require(latent.shape == whole.x0.shape, "latent_image", problem)
         problem = (
             "are not the inversion's: connect the sigmas that come with this sampler; of a split list only the first part can be replayed"
         )
         require(steps <= whole.steps and torch.equal(sigmas.cpu(), whole.sigmas[: steps + 1]), "sigmas", problem)
+        is_same = not job.is_clean or torch.allclose(latent.cpu(), whole.x0.cpu(), rtol=1e-3, atol=1e-3)
+        require(is_same, "latent_image", "is of another photo than the inversion: connect the latent that comes with this sampler")
         tensors = {"x0": whole.x0, "x_T": whole.x_T, "denoised": whole.denoised[:steps], "noise_maps": whole.noise_maps[:steps]}
         moved: dict[str, Any] = {name: tensor.to(latent.device) for name, tensor in tensors.items()}
         return replace(whole, sigmas=whole.sigmas[: steps + 1], **moved)

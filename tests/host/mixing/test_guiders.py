@@ -284,6 +284,26 @@ def test_a_latent_noise_mask_bounds_an_edit_in_every_sampler_node(model, invert,
     assert changed.abs().max() > 1e-2
 
 
+def test_another_photos_latent_is_refused(model, invert, small, two_concepts):
+    inversion = invert(model, **small)
+    sampler, sigmas, latent, noise = run("LEDITS_ReplaySampler", inversion=inversion)
+    guider = run("LEDITS_MaskedGuider", model=model, inversion=inversion, concepts=two_concepts)[0]
+    other = latent | {"samples": latent["samples"].flip(-1)}
+    with torch.inference_mode(), pytest.raises(ValueError, match=r"^LEDITS\+\+ Replay Sampler, input 'latent_image': is of another photo"):
+        SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas, other)
+
+
+@pytest.mark.parametrize("change", [lambda x: x.repeat(2, 1, 1, 1), lambda x: x[..., :-2]], ids=["batch", "size"])
+def test_where_is_looked_for_in_the_inverted_photo_alone(model, invert, small, concept, change):
+    inversion = invert(model, **small)
+    concepts = concept("a green circle", where="red circle", mask_mode="attention", threshold=0.0, warmup=0)
+    guider = run("LEDITS_MaskedGuider", model=model, inversion=inversion, concepts=concepts)[0]
+    _, sigmas, latent, _ = run("LEDITS_ReplaySampler", inversion=inversion)
+    other = latent | {"samples": change(latent["samples"])}
+    with torch.inference_mode(), pytest.raises(ValueError, match=r"^LEDITS\+\+ Masked Guider, input 'latent_image': .* 'where'"):
+        SamplerCustomAdvanced.execute(first_output(DisableNoise.execute()), guider, comfy.samplers.sampler_object("euler"), sigmas, other)
+
+
 def test_differential_diffusion_lets_each_place_change_from_its_own_step_on(
     model, concept, invert, edit, latent, sigmas, assert_photo_returns, unchanged
 ):
