@@ -60,8 +60,7 @@ class CaptureAttentionNode(io.ComfyNode):
         if words is None:
             words = read_branch(run, prompt, branch, "store")
             warning = None if _was_sampled(run, branch, encode(clip, text)) else OTHER_TEXT
-        factor = latent.get("downscale_ratio_spacial") or 8
-        attention = Attention((words,), samples.shape[-2] * factor, samples.shape[-1] * factor)
+        attention = Attention((words,), samples.shape[-2] * run.factor, samples.shape[-1] * run.factor)
         return io.NodeOutput(attention, ui=text_ui(cls, warning) if warning else None)
 
     @classmethod

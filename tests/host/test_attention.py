@@ -1,5 +1,7 @@
 """Capture, probe and extraction in the real ComfyUI."""
 
+import copy
+
 from scripts.host.in_comfy import nodes, run
 
 import pytest
@@ -86,6 +88,20 @@ def test_a_store_finds_the_run_by_its_picture(model, encode, clip):
     assert not torch.equal(*maps)
     with pytest.raises(ValueError, match=r"^LEDITS\+\+ Capture Attention, input 'latent': "):
         run("LEDITS_CaptureAttention", store=store, latent={"samples": first["samples"] + 1}, clip=clip, text=text)
+
+
+@pytest.mark.parametrize("factor", [1, 8, 16])
+def test_the_size_is_that_of_the_models_images(model, encode, clip, factor):
+    """KSampler's latent no longer says how many pixels it stands for."""
+    other = model.clone()
+    kind = copy.copy(model.get_model_object("latent_format"))
+    kind.spacial_downscale_ratio = factor
+    other.add_object_patch("latent_format", kind)
+    patched, store = run("LEDITS_AttentionStore", model=other)
+    latent = sample(patched, encode, steps=1)
+    attention = run("LEDITS_CaptureAttention", store=store, latent=latent, clip=clip, text="a red circle and a blue square")[0]
+    height, width = latent["samples"].shape[-2:]
+    assert (attention.height, attention.width) == (height * factor, width * factor)
 
 
 def test_a_list_of_pictures_is_sampled_before_the_first_of_them_is_captured(model, encode, clip):

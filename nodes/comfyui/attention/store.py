@@ -14,6 +14,7 @@ from torch import Tensor
 from ....ledits.attention import RunningMean, StoreSettings
 from ...errors import PACK, named
 from .. import KEY
+from ..sampling.noise import vae_scale_factor
 from ..types import EditRecord
 from .adapters import make_adapter, prepare_recording
 from .recorder import Recorder, install_recording
@@ -34,6 +35,7 @@ class Run:
 
     settings: StoreSettings
     latent_size: tuple[int, int]  # height and width; areas that are predicted alone are not recorded
+    factor: int  # image pixels along one side of a latent pixel
     owner: str  # the node that errors name
     maps: dict[CondKey, dict[int, RunningMean]] = field(default_factory=dict)
     encodings: dict[CondKey, Tensor] = field(default_factory=dict)  # what the sampler read for each of them
@@ -93,7 +95,8 @@ class RunHistory:
 
     def outer_sample_wrapper(self, executor: Any, noise: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """An OUTER_SAMPLE wrapper: records this run in its own copy of the model options."""
-        guider, run = executor.class_obj, Run(self.settings, (noise.shape[-2], noise.shape[-1]), self._owner)
+        guider = executor.class_obj
+        run = Run(self.settings, (noise.shape[-2], noise.shape[-1]), vae_scale_factor(guider.model_patcher), self._owner)
         guider.model_options["transformer_options"][_RUN] = run
         install_recording(guider.model_options, lambda: guider.conds, run.apply_model_wrapper)
         samples = executor(noise, *args, **kwargs)
