@@ -101,7 +101,7 @@ def _read_table(columns: str, column_values: str, rows: str, row_values: str) ->
 
 def _parse_values(name: str, setting: str, text: str) -> tuple[float, ...]:
     """The numbers of "3, 5, 8" in their order. Between semicolons a comma is a decimal one: "0,7; 0,9"."""
-    values = []
+    text, values = text.translate(str.maketrans("，、；", ",,;")), []
     for part in filter(None, map(str.strip, text.replace(",", ".").split(";") if ";" in text else text.split(","))):
         try:
             values.append(float(part))

@@ -93,6 +93,12 @@ def test_other_models_keep_their_own_table(noise, part, name):
     assert noise.level_sigma(of, 0.4) == sampling.percent_to_sigma(0.6)
 
 
+@pytest.mark.parametrize("name", ["EPS", "EDM"])
+def test_all_of_the_noise_is_the_top_of_the_range(noise, name):
+    of, sampling = model(name)
+    assert noise.level_sigma(of, 1.0) == pytest.approx(sampling.sigma_max.item())
+
+
 @pytest.mark.parametrize("level", [0.2, 0.5, 1.0])
 def test_a_probe_sees_the_same_noise_in_every_model(noise, part, level):
     kappa = part("ledits.schedule").reference_kappa(999 * level)

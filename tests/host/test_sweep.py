@@ -54,7 +54,15 @@ def test_each_row_begins_with_the_original(sweep, vae, latent, concept):
 
 @pytest.mark.parametrize(
     ("text", "values"),
-    [("3, 5, 8", (3, 5, 8)), ("0.7,0.9", (0.7, 0.9)), ("0,7; 0,9", (0.7, 0.9)), ("3; 5;", (3, 5)), ("5, 3, 5", (5, 3, 5))],
+    [
+        ("3, 5, 8", (3, 5, 8)),
+        ("0.7,0.9", (0.7, 0.9)),
+        ("0,7; 0,9", (0.7, 0.9)),
+        ("3; 5;", (3, 5)),
+        ("5, 3, 5", (5, 3, 5)),
+        ("3，5、8", (3, 5, 8)),
+        ("3，5；8", (3.5, 8)),
+    ],
 )
 def test_values_keep_their_order_and_take_either_decimal_sign(part, text, values):
     assert part("nodes.sweep")._parse_values("column_values", "scale", text) == values

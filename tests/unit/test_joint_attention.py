@@ -38,7 +38,16 @@ def test_copies_are_added_and_half_precision_is_compared_in_float32():
 
 @pytest.mark.parametrize(
     ("text", "blocks"),
-    [("", ()), ("  ", ()), ("3", (3,)), ("8-12, 15", (8, 9, 10, 11, 12, 15)), ("15,8 - 9", (8, 9, 15)), ("2 2-3", (2, 3)), ("0", (0,))],
+    [
+        ("", ()),
+        ("  ", ()),
+        ("3", (3,)),
+        ("8-12, 15", (8, 9, 10, 11, 12, 15)),
+        ("15,8 - 9", (8, 9, 15)),
+        ("2 2-3", (2, 3)),
+        ("0", (0,)),
+        ("8，9、12", (8, 9, 12)),
+    ],
 )
 def test_blocks_as_they_are_written(text, blocks):
     assert parse_blocks(text) == blocks

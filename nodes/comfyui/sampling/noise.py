@@ -38,7 +38,8 @@ def level_sigma(model: ModelPatcher, noise_level: float) -> float:
     """The sigma at a share of the noise range: of the model's own table of timesteps, or of SD 1.5's for models without one."""
     sampling = model.get_model_object("model_sampling")
     if not isinstance(sampling, CONST | COSMOS_RFLOW):
-        return sampling.percent_to_sigma(1.0 - noise_level)
+        # ComfyUI gives a share of 1 a sigma beyond any table.
+        return min(sampling.percent_to_sigma(1.0 - noise_level), float(sampling.sigma_max))
     kappa = reference_kappa(999 * noise_level)
     return kappa / (1 + kappa) if isinstance(sampling, CONST) else kappa
 
