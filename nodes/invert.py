@@ -38,8 +38,8 @@ class InvertNode(io.ComfyNode):
                     default=AUTOMATIC,
                     optional=True,
                     advanced=True,
-                    tooltip="How edits follow the photo. automatic: LEDITS++, in 8 steps or fewer first order. ODE: keeps more structure; adds "
-                    "and recolours better, removes worse. LCM: for LCM checkpoints.",
+                    tooltip="How edits follow the photo. automatic: LEDITS++, in 8 steps or fewer first order. ODE: keeps more structure; a "
+                    "trace of the old thing may remain. LCM: for LCM checkpoints.",
                 ),
                 io.Int.Input(
                     "path_shift",

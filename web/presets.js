@@ -8,15 +8,17 @@ import { setFields } from "./fields.js";
 const WORDS = {
   "en": {
     "label": "preset",
-    "tooltip": "Values to start from, by task. To replace or remove, write the thing in the photo in 'where'.",
+    "tooltip": "Values to start from, by task. Write the thing in the photo in 'where'; to add, what the new thing stands on.",
     "own": "own values",
-    "replace": "replace", "add": "add", "remove": "remove", "restyle": "restyle", "face detail": "face detail", "few steps": "few steps"
+    "replace": "replace", "add": "add", "remove": "remove", "restyle": "restyle", "face detail": "face detail", "few steps": "few steps",
+    "as published": "as published"
   },
   "zh": {
     "label": "预设",
-    "tooltip": "按任务给出的起点。要替换或去除时，在“位置”里写照片中的那样东西。",
+    "tooltip": "按任务给出的起点。在“位置”里写照片中的那样东西；添加时写新东西要放在什么上面。",
     "own": "自定义",
-    "replace": "替换", "add": "添加", "remove": "去除", "restyle": "换风格", "face detail": "面部细节", "few steps": "少步数"
+    "replace": "替换", "add": "添加", "remove": "去除", "restyle": "换风格", "face detail": "面部细节", "few steps": "少步数",
+    "as published": "论文的值"
   }
 };
 

@@ -14,7 +14,7 @@ CHECKPOINT = File(
 )
 EXAMPLE = "example.png"
 """Every ComfyUI has it."""
-THERE, INSTEAD, STRENGTH, SIZE = "what is there", "what instead", "strength", "megapixels"
+THERE, INSTEAD, STRENGTH, SIZE, MODE = "what is there", "what instead", "strength", "megapixels", "mask_mode"
 WARMUP = {"warmup": round(PRESETS["replace"]["warmup"] * STEPS)}
 
 INSIDE = Workflow(
@@ -77,6 +77,7 @@ PHOTO_EDIT = Subgraph(
         (INSTEAD, [(7, "text")]),
         (STRENGTH, [(7, "scale")]),
         (SIZE, [(34, "megapixels")]),
+        (MODE, [(7, "mask_mode")]),
     ],
     [("photo", 45, 0), ("mask", 48, 0)],
 )
@@ -130,7 +131,7 @@ def edit() -> Workflow:
                             changed,
                             note(
                                 90,
-                                "**Replace**: write both. **Remove**: write what is behind it, or nothing and *strength* 5. **Add**: write what it stands on, and the whole photo as it shall be; or leave *what is there* empty. **Background**: write what stays, with a minus (*-dog*), and the new one.\n\n"
+                                "**Replace**: write both. **Remove**: write what is behind it, or nothing and *strength* 5. **Add**: write what it stands on and the whole photo as it should be, and set *mask_mode* to intersect. **Background**: write what stays, with a minus (*-dog*), and the new one.\n\n"
                                 "Nothing changes? *strength* 20. Harsh colours? 5. Short of memory? *megapixels* 0.5; 0 is the model's own size.",
                                 (360, 180),
                             ),

@@ -13,10 +13,12 @@ from scripts.scenes.shown import CAR
 
 from .parts import AMBER, BLUE, GREEN, File, Group, Link, Node, Workflow, node, note
 
-SCENE = CAR.photo_file.name
+SCENE, THING = CAR.photo_file.name, CAR.where.removeprefix("a ")
 HUB = "https://huggingface.co"
 IS, BECOMES = f"{CAR.where} on grass", f"{CAR.text} on grass"
 IMAGE, SIZED, INVERSION = (2, 0), (34, 0), (6, 0)
+TO_ADD = "- **To add a thing**: in *where* what it stands on, *mask_mode* intersect."
+ONLY_ADD = "\n\nOnly want to add something? Select *Remove* and press Ctrl+B; in *where* of *Add* write what it stands on, and set *mask_mode* to intersect."
 FIRST_VALUES = "\n\nFirst values, from published settings of similar methods, not tuned with this model: change them one at a time."
 
 
@@ -40,7 +42,7 @@ class Parts:
         return node(number, "CLIPTextEncode", title, clip=self.clip, text=text)
 
     def concept(self, number: int, title: str, text: str, **inputs: Any) -> Node:
-        usual = {"direction": "add", "threshold": 0.9, "mask_mode": "intersect", "warmup": 2, "cooldown": 0, "words": ""}
+        usual = {"direction": "add", "threshold": 0.0, "mask_mode": "attention", "warmup": 2, "cooldown": 0, "words": "", "where": THING}
         return node(number, "LEDITS_Concept", title, clip=self.clip, text=text, **(usual | inputs))
 
 
@@ -72,7 +74,6 @@ def edit_graph(
     skip: float,
     changes: list[list[Node]],
     turn: str,
-    maps: Link = (9, 1),
 ) -> Workflow:
     """The simple edit: load, encode, invert, concepts, edit, decode, save, with the masks and the heatmap beside it."""
     inverting = [
@@ -87,7 +88,7 @@ def edit_graph(
     invert = node(6, "LEDITS_Invert", model=parts.model, latent=(3, 0), sigmas=(5, 0), cfg=1.0, seed=0, **base)
     edit = node(9, "LEDITS_Edit", model=parts.model, inversion=INVERSION, concepts=(changes[-1][-1].id, 0), image=SIZED, cfg=0.0)
     decode = node(10, "VAEDecode", samples=(9, 0), vae=parts.vae)
-    heatmap = node(14, "LEDITS_Heatmap", image=SIZED, attention=maps, concept=0, opacity=0.6)
+    heatmap = node(14, "LEDITS_Heatmap", image=SIZED, attention=(9, 1), concept=0, opacity=0.6)
     results = [
         [node(11, "SaveImage", "Edited photo", images=(10, 0), filename_prefix=f"ledits/{name}"), heatmap],
         [
@@ -139,7 +140,7 @@ def flux() -> Workflow:
     return edit_graph(
         "flux",
         "## Edit a photo with Flux.1 dev\n1. Describe the photo as it is (*Photo as it is*).\n2. Write the same with your change "
-        "(*Photo as it should be*), and in *words* what is new in it.\n3. Run.\n\nFlux takes its guidance as a number (*FluxGuidance*), "
+        "(*Photo as it should be*), and in *where* the thing that is to change.\n3. Run.\n\nFlux takes its guidance as a number (*FluxGuidance*), "
         "and an empty prompt means little to it. So a change is the difference of two descriptions.",
         parts,
         [
@@ -150,10 +151,10 @@ def flux() -> Workflow:
         {"negative": (4, 0), "positive": (54, 0)},
         28,
         0.1,
-        [[parts.concept(8, "Photo as it should be", BECOMES, scale=4.0, words="red car")]],
-        "## What to turn\n- **Nothing changes**: *scale* 6, *skip* 0.05.\n- **Too much changes**: *scale* 3, *threshold* 0.95, *warmup* 4.\n"
-        "- **Keep guidance at 1 to 1.5**; at 3.5 take *scale* 1.5 to 3.\n- **To remove a thing**: describe the photo without it, and connect "
-        "*attention* from a Probe Attention that looks for it.",
+        [[parts.concept(8, "Photo as it should be", BECOMES, scale=4.0)]],
+        "## What to turn\n- **Nothing changes**: *scale* 6, *skip* 0.05.\n- **Too much changes**: *scale* 3, *warmup* 4.\n"
+        "- **Keep guidance at 1 to 1.5**; at 3.5 take *scale* 1.5 to 3.\n- **To remove a thing**: describe the photo without it.\n"
+        + TO_ADD,
     )
 
 
@@ -167,8 +168,8 @@ def qwen_image() -> Workflow:
     )
     return edit_graph(
         "qwen_image",
-        "## Edit a photo with Qwen-Image\n1. Load a photo.\n2. Write what to add and what to remove; Chinese works too.\n3. Run.\n\n"
-        "Only want to add something? Select *Remove* and press Ctrl+B.",
+        "## Edit a photo with Qwen-Image\n1. Load a photo.\n2. Write what to add and what to remove, "
+        "and in *where* of both the thing that is to change; Chinese works too.\n3. Run." + ONLY_ADD,
         parts,
         [parts.prompt(4, "Neutral prompt (empty)", "")],
         {"negative": (4, 0)},
@@ -189,8 +190,8 @@ def sd35() -> Workflow:
     )
     return edit_graph(
         "sd35",
-        "## Edit a photo with Stable Diffusion 3.5\n1. Load a photo. Large and Medium work alike.\n2. Write what to add and what to remove.\n"
-        "3. Run.\n\nOnly want to add something? Select *Remove* and press Ctrl+B.",
+        "## Edit a photo with Stable Diffusion 3.5\n1. Load a photo. Large and Medium work alike.\n2. Write what to add and what to remove, "
+        "and in *where* of both the thing that is to change.\n3. Run." + ONLY_ADD,
         parts,
         [parts.prompt(4, "Neutral prompt (empty)", "")],
         {"negative": (4, 0)},
@@ -210,7 +211,7 @@ def add_and_remove(parts: Parts, scale: float) -> list[list[Node]]:
 
 WITH_TRUE_GUIDANCE = (
     "## What to turn\n- **Nothing changes**: *scale* 8, *skip* 0.1.\n- **Harsh colours**: *scale* 4. Flow models want less than SD 1.5.\n"
-    "- **Too much changes**: *threshold* 0.95, *warmup* 5, *skip* 0.25.\n- **The photo's subject is lost**: describe the photo, connect that to "
+    "- **Too much changes**: *warmup* 5, *skip* 0.25.\n- **The photo's subject is lost**: describe the photo, connect that to "
     "*positive* of Invert, and set its *cfg* to 1 to 3.5."
 )
 
@@ -223,33 +224,21 @@ def z_image_turbo() -> Workflow:
         "ae.safetensors",
         shift=3.0,
     )
-    look = node(
-        20,
-        "LEDITS_ProbeAttention",
-        "Find what to change",
-        model=parts.model,
-        latent=(3, 0),
-        clip=parts.clip,
-        text=IS,
-        noise_level=0.35,
-        seed=0,
-    )
-    change = parts.concept(8, "Photo as it should be", BECOMES, scale=2.0, warmup=0, attention=(20, 0), words="purple car")
+    change = parts.concept(8, "Photo as it should be", BECOMES, scale=2.0, warmup=0)
     return edit_graph(
         "z_image_turbo",
-        "## Edit a photo with Z-Image-Turbo, in 8 steps\n1. Describe the photo as it is, twice: as its prompt and in *Find what to change*.\n"
-        "2. Write the same with your change (*Photo as it should be*), and in *words* what it replaces.\n3. Run.\n\nA model of few steps has "
+        "## Edit a photo with Z-Image-Turbo, in 8 steps\n1. Describe the photo as it is (*Photo as it is*).\n2. Write the same with your change "
+        "(*Photo as it should be*), and in *where* the thing that is to change.\n3. Run.\n\nA model of few steps has "
         "its guidance built in, so a change is the difference of two descriptions. Schnell, Klein and Lightning work the same way.",
         parts,
         [parts.prompt(4, "Photo as it is", IS)],
         {"negative": (4, 0)},
         8,
         0.1,
-        [[look], [change]],
+        [[change]],
         "## What to turn\n- **Nothing changes**: *scale* 3, *skip* 0.05.\n- **Harsh colours**: *scale* 1.5.\n"
-        "- **Too much changes**: *threshold* 0.95, *skip* 0.2.\n- **The mask misses the thing**: another *noise_level* in Probe Attention. "
-        "The steps are too few to find words on the way, so one look at the photo finds them before.",
-        maps=(20, 0),
+        "- **Too much changes**: *skip* 0.2.\n- **The mask misses the thing**: other words in *where*, or another *seed* of Invert.\n"
+        + TO_ADD,
     )
 
 

@@ -88,7 +88,12 @@ def test_choosing_one_fills_the_fields_and_shows_it(page: FrontEnd, concept, pre
 
 
 def test_a_new_node_has_the_values_of_one(page: FrontEnd):
-    assert fields(page, page.put("LEDITS_Concept")) == {"words": "", "where": "", "preset": "add"} | values_for("add")
+    assert fields(page, page.put("LEDITS_Concept")) == {
+        "words": "",
+        "where": "",
+        "direction": "add",
+        "preset": "as published",
+    } | values_for("as published")
 
 
 @pytest.mark.parametrize("steps", [8, 20, 100])

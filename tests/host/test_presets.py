@@ -22,8 +22,8 @@ def test_the_pages_script_gets_them_with_the_node():
 
 
 def test_the_node_begins_with_one():
-    defaults = {item.id: item.default for item in schema().inputs if item.id in PRESETS["add"]}
-    assert defaults == values_for("add")
+    defaults = {item.id: item.default for item in schema().inputs if item.id in PRESETS["as published"]}
+    assert defaults == values_for("as published")
 
 
 def test_only_what_adds_or_removes_sets_the_direction():

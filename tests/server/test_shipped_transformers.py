@@ -19,8 +19,9 @@ from support import small_files
 API = CHECKOUT / "workflows" / "api"
 LOADERS = CHECKOUT / "tests" / "support" / "small_loaders"
 STEPS = 4
-WORDS = {"flux": 5, "qwen_image": 3, "z_image_turbo": 5, "sd35": 3}
-"""By workflow, how many words its heatmap is of."""
+NAMES = ("flux", "qwen_image", "z_image_turbo", "sd35")
+WORDS = 2
+"""Of which each workflow's heatmap is: those of the thing that is to change."""
 
 
 def twin(name):
@@ -55,10 +56,10 @@ def test_an_invalid_workflow_is_seen(server):
 
 
 def test_every_workflow_for_a_transformer_is_run():
-    assert set(WORDS) == set(NOT_RUN)
+    assert set(NAMES) == set(NOT_RUN)
 
 
-@pytest.fixture(scope="module", params=WORDS)
+@pytest.fixture(scope="module", params=NAMES)
 def made(request, server):
     """A workflow's name, its pictures by node, and latents: of the photo, the edit, an edit without concepts, and one with an empty mask."""
     name = request.param
@@ -100,17 +101,15 @@ def test_the_edit_changes_its_masks(made):
     _, shown, latents = made
     changed = (latents["edit"].flatten(1, -3) - latents["photo"].flatten(1, -3)).abs().amax(1)[0] > 1e-4 * latents["photo"].abs().max()
     masks = [mask[..., 0] > 127 for mask in shown[13]]
-    assert all(0 < mask.mean() < 0.5 for mask in masks)
+    assert all(0 < mask.mean() < 1 for mask in masks)
     assert not changed.numpy()[~np.any(masks, 0)[::8, ::8]].any()
     assert changed.any()
     assert shown[11][0].shape == (256, 256, 3)
 
 
 def test_the_heatmap_has_a_map_for_each_word(made):
-    name, shown, _ = made
+    _, shown, _ = made
     (sheet,) = shown[15]
-    across, down = sheet.shape[1] // 256, sheet.shape[0] // 256
-    assert (across, down) == (3, -(-WORDS[name] // 3))
-    panels = [sheet[:256, column * (sheet.shape[1] // across) :][:, :256].astype(int) for column in range(3)]
+    assert (sheet.shape[1] // 256, sheet.shape[0] // 256) == (WORDS, 1)
+    panels = [sheet[:256, column * (sheet.shape[1] // WORDS) :][:, :256].astype(int) for column in range(WORDS)]
     assert np.abs(panels[0] - panels[1]).mean() > 1
-    assert np.abs(panels[1] - panels[2]).mean() > 1
