@@ -41,6 +41,7 @@ class Setting:
         flowedit_skip, source_cfg, target_cfg: FlowEdit's own schedule, and its guidance by the prompts of the photo and of the wanted one.
             As published for SD3, which begins at a share of noise of 0.85.
         subject: what edits.
+        for_all_kinds: whether all kinds of edit share it.
     """
 
     steps: int = 20
@@ -64,25 +65,23 @@ class Setting:
     source_cfg: float = 3.5
     target_cfg: float = 13.5
     subject: Subject = "unet"
+    for_all_kinds: bool = False
 
     @property
     def of_any_kind(self) -> Setting:
-        """For a place that is found. The UNet's own are tuned for one kind, of which only the solver, the skip and fewer steps stay."""
-        if self.subject != "unet":
-            return self
-        steps = min(self.steps, ANY_KIND.steps)
-        return replace(ANY_KIND, steps=steps, skip=self.skip, solver=self.solver, path_shift=self.path_shift)
+        """For a place that is found: of a setting that is tuned for one kind of edit only fewer steps stay."""
+        return self if self.for_all_kinds else replace(ANY_KIND, steps=min(self.steps, ANY_KIND.steps))
 
     @property
     def active_steps(self) -> range:
         return range(self.warmup, min(self.cooldown or self.steps, self.steps))
 
 
-ANY_KIND = Setting(steps=20, scale=12.0, remove_scale=3.0)
+ANY_KIND = Setting(steps=20, scale=12.0, remove_scale=3.0, for_all_kinds=True)
 STARTS: dict[Subject, Setting] = {
     "unet": Setting(),
-    "transformer": Setting(scale=7.0, resolution=16, subject="transformer"),  # whose maps have a cell for each token
-    "scenes": Setting(scale=5.0, skip=0.15, subject="scenes"),
+    "transformer": Setting(scale=7.0, resolution=16, subject="transformer", for_all_kinds=True),  # whose maps have a cell for each token
+    "scenes": Setting(scale=5.0, skip=0.15, subject="scenes", for_all_kinds=True),
 }
 """Where tuning starts."""
 GROUPS: dict[Subject, dict[str, tuple[str, ...]]] = {
@@ -137,7 +136,7 @@ def load(subject: Subject = "unet") -> dict[str, Setting]:
     """The settings that were written down, by kind; where none was found yet, what tuning starts with."""
     file = settings_file(subject)
     stored: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
-    known = {field.name for field in fields(Setting)} - {"subject"}
+    known = {field.name for field in fields(Setting)} - {"subject", "for_all_kinds"}
     found = {name: {key: value for key, value in one.items() if key in known} for name, one in stored.items()}
     return {kind: replace(STARTS[subject], **found.get(name, {})) for name, kinds in GROUPS[subject].items() for kind in kinds}
 
