@@ -84,9 +84,9 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         self._record = self._observer or EditRecord.from_concepts(self.concepts)
         keep_edits(self.model_options, self._record)
         user_masks = (resize_mask(concept.mask, latent_image, device) for concept in self.concepts)
-        kept = 1.0 if denoise_mask is None else drop_frame(denoise_mask)[:, :1]
-        # What each concept's guidance is multiplied by, and what also counts the latent's own mask, by which the sampler keeps to the photo.
-        self._user_masks = [(mask, kept if mask is None else mask * kept) for mask in user_masks]
+        noise_mask = 1.0 if denoise_mask is None else drop_frame(denoise_mask)[:, :1]
+        # U of each concept, and U times the latent's noise mask, outside which the sampler keeps the photo.
+        self._user_masks = [(mask, noise_mask if mask is None else mask * noise_mask) for mask in user_masks]
         self._latest_maps: dict[int, Tensor] = {}
         self._places: dict[int, Tensor] = {}
         self._changed = torch.zeros(1, 1, *latent_image.shape[-2:], device=device)
