@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .words import plain_separators
+
 MAX_SCORES = 1 << 24  # attention scores that are held at once: 64 MB, as many again for their softmax
 
 
@@ -28,7 +30,7 @@ class StoreSettings:
 def parse_blocks(text: str) -> tuple[int, ...]:
     """The block numbers in a text such as "8-12, 15"; none in an empty one. ValueError names what is not a number or a range."""
     blocks: set[int] = set()
-    for part in filter(None, re.split(r"[,，、\s]+", re.sub(r"\s*-\s*", "-", text.strip()))):
+    for part in filter(None, re.split(r"[,\s]+", re.sub(r"\s*-\s*", "-", plain_separators(text).strip()))):
         found = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part)
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
         if first > last:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .attention import merge_repeated_context
-from .words import is_mark, is_unspaced
+from .words import is_mark, is_unspaced, plain_separators
 
 MINUS = "-\u2212\uff0d"  # as typed, in mathematics, and full width
 
@@ -31,7 +31,7 @@ def find_words(words: tuple[str, ...], wanted: str) -> tuple[int, ...]:
     """
     folded = [_fold(word) for word in words]
     chosen, left_out = set[int](), set[int]()
-    for word in "".join(" " if _is_separator(letter) else letter for letter in wanted).split():
+    for word in re.sub("[,;]", " ", plain_separators(wanted)).split():
         # Only before a word of the prompt is it a minus: "-_-" may be a word itself.
         unwanted = _find_occurrences(folded, _fold(word[1:])) if word[0] in MINUS else set()
         found = unwanted or _find_occurrences(folded, _fold(word))
@@ -64,10 +64,6 @@ def merge_words(maps: Tensor, indices: tuple[int, ...]) -> Tensor:
 def _fold(text: str) -> str:
     """Composed as CLIP reads it ("é" may be typed as two characters), in no case."""
     return unicodedata.normalize("NFC", text.casefold())
-
-
-def _is_separator(letter: str) -> bool:
-    return unicodedata.category(letter) == "Po" and unicodedata.name(letter, "").endswith(("COMMA", "SEMICOLON"))
 
 
 def _find_occurrences(words: list[str], wanted: str) -> set[int]:

@@ -9,6 +9,7 @@ Piece = tuple[frozenset[int], bytes | None]
 """Tokens and the text that they stand for together; None for text outside of the vocabulary."""
 
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+SEPARATORS = {"COMMA": ",", "SEMICOLON": ";"}  # by the last word of their names in Unicode
 UNSPACED = ("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")  # scripts without spaces, in Unicode's names
 
 
@@ -59,6 +60,12 @@ def is_unspaced(char: str) -> bool:
 def is_mark(char: str) -> bool:
     """Whether a character is punctuation or a sign of mathematics or money."""
     return _kind(char) == "mark"
+
+
+def plain_separators(text: str) -> str:
+    """A text with the commas and semicolons of any script as "," and ";"."""
+    last_words = (unicodedata.name(char, "").rpartition(" ")[2] if unicodedata.category(char) == "Po" else "" for char in text)
+    return "".join(SEPARATORS.get(name, char) for name, char in zip(last_words, text, strict=True))
 
 
 def _kind(char: str) -> str:

@@ -3,6 +3,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..ledits.words import plain_separators
 from . import checks
 from .comfyui.images.panels import contact_sheet
 from .comfyui.images.preview import sheet_ui
@@ -101,7 +102,7 @@ def _read_table(columns: str, column_values: str, rows: str, row_values: str) ->
 
 def _parse_values(name: str, setting: str, text: str) -> tuple[float, ...]:
     """The numbers of "3, 5, 8" in their order. Between semicolons a comma is a decimal one: "0,7; 0,9"."""
-    text, values = text.translate(str.maketrans("，、；", ",,;")), []
+    text, values = plain_separators(text), []
     for part in filter(None, map(str.strip, text.replace(",", ".").split(";") if ";" in text else text.split(","))):
         try:
             values.append(float(part))
