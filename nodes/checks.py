@@ -12,8 +12,8 @@ from ..ledits.schedule import check_falling
 from ..ledits.solver import NoiseKind
 from .comfyui.attention.adapters import KNOWN_NETWORKS, adapter_for, encoding_width, make_adapter, make_place_adapters
 from .comfyui.attention.store import store_settings
-from .comfyui.images.size import is_fitted
-from .comfyui.sampling.noise import noise_kind, vae_scale_factor
+from .comfyui.images.size import is_fitted, vae_scale_factor
+from .comfyui.sampling.noise import noise_kind
 from .comfyui.storage.fingerprint import family
 from .comfyui.text.words import missing_embeddings, words_of
 from .comfyui.types import Attention, Base, Concept, Conditioning, ImageInversion

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..ledits.masks import resize_nearest
 from . import checks
 from .comfyui.images.preview import INTERMEDIATE_OUTPUT, latents_to_rgb, mask_ui, text_ui
-from .comfyui.sampling.noise import vae_scale_factor
+from .comfyui.images.size import vae_scale_factor
 from .comfyui.sampling.sample import sample
 from .comfyui.sampling.samplers import ReplaySampler
 from .comfyui.storage.fingerprint import provenance_note

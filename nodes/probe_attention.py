@@ -5,7 +5,8 @@ from comfy_api.latest import io
 from . import checks
 from .capture_attention import read_branch
 from .comfyui.attention.store import RunHistory, patch_model, store_settings
-from .comfyui.sampling.noise import level_sigma, vae_scale_factor
+from .comfyui.images.size import vae_scale_factor
+from .comfyui.sampling.noise import level_sigma
 from .comfyui.sampling.sample import sample
 from .comfyui.sampling.samplers import ProbeSampler
 from .comfyui.text.words import encode

@@ -14,7 +14,7 @@ from torch import Tensor
 from ....ledits.attention import RunningMean, StoreSettings
 from ...errors import PACK, named
 from .. import KEY
-from ..sampling.noise import vae_scale_factor
+from ..images.size import vae_scale_factor
 from ..types import EditRecord
 from .adapters import make_adapter, prepare_recording
 from .recorder import Recorder, install_recording

@@ -1,4 +1,4 @@
-"""The size in which a model draws best."""
+"""How large a model's images are, and the size in which it draws best."""
 
 import math
 
@@ -6,6 +6,11 @@ from comfy.model_base import ModelType
 from comfy.model_patcher import ModelPatcher
 
 SIDE = 64  # both sides are multiples of it, which every network and VAE can halve as often as it does
+
+
+def vae_scale_factor(model: ModelPatcher) -> int:
+    """Image pixels along one side of a latent pixel."""
+    return getattr(model.get_model_object("latent_format"), "spacial_downscale_ratio", 8)
 
 
 def preferred_megapixels(model: ModelPatcher) -> float:

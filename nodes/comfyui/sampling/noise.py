@@ -48,8 +48,3 @@ def is_guidance_distilled(model: ModelPatcher) -> bool:
     """Whether the network takes the strength of guidance as an input (Flux.1 dev): its empty prompt means nothing then."""
     params = getattr(model.get_model_object("diffusion_model"), "params", None)
     return bool(getattr(params, "guidance_embed", False))
-
-
-def vae_scale_factor(model: ModelPatcher) -> int:
-    """Image pixels along one side of a latent pixel."""
-    return getattr(model.get_model_object("latent_format"), "spacial_downscale_ratio", 8)
