@@ -125,10 +125,10 @@ class ReplaySampler(_Sampler):
             "are not the inversion's: connect the sigmas that come with this sampler; of a split list only the first part can be replayed"
         )
         require(steps <= whole.steps and torch.equal(sigmas.cpu(), whole.sigmas[: steps + 1]), "sigmas", problem)
-        is_same = not job.is_clean or torch.allclose(latent.cpu(), whole.x0.cpu(), rtol=1e-3, atol=1e-3)
-        require(is_same, "latent_image", "is of another photo than the inversion: connect the latent that comes with this sampler")
         tensors = {"x0": whole.x0, "x_T": whole.x_T, "denoised": whole.denoised[:steps], "noise_maps": whole.noise_maps[:steps]}
         moved: dict[str, Any] = {name: tensor.to(latent.device) for name, tensor in tensors.items()}
+        is_same = not job.is_clean or torch.allclose(latent, moved["x0"], rtol=1e-3, atol=1e-3)
+        require(is_same, "latent_image", "is of another photo than the inversion: connect the latent that comes with this sampler")
         return replace(whole, sigmas=whole.sigmas[: steps + 1], **moved)
 
 
