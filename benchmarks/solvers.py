@@ -33,13 +33,11 @@ def main() -> None:
     each = parser.parse_args().each
     edits, results = make_edits(SCORED, each), []
     with Workers() as workers:
-        for steps, solver, shift, skip in RUNS:
-            setting = replace(ANY_KIND, steps=steps, solver=solver, path_shift=shift, skip=skip)
-            jobs = [Job(edit, setting, (FOUND,), full=False) for edit in edits]
-            workers.finish(jobs, f"{steps} steps, {solver}, path_shift {shift}, skip {skip}")
-            results.append(
-                {"steps": steps, "solver": solver, "path_shift": shift, "skip": skip, **summary([score(job, FOUND) for job in jobs])}
-            )
+        for run in RUNS:
+            chosen = dict(zip(("steps", "solver", "path_shift", "skip"), run, strict=True))
+            jobs = [Job(edit, replace(ANY_KIND, **chosen), (FOUND,), full=False) for edit in edits]
+            workers.finish(jobs, ", ".join(f"{name} {value}" for name, value in chosen.items()))
+            results.append(chosen | summary([score(job, FOUND) for job in jobs]))
             (RESULTS / "solvers.json").write_text(json.dumps({"edits": len(edits), "runs": results}, indent=1) + "\n")
     print(solvers(Results(RESULTS)))
 

@@ -224,7 +224,6 @@ def z_image_turbo() -> Workflow:
         "ae.safetensors",
         shift=3.0,
     )
-    change = parts.concept(8, "Photo as it should be", BECOMES, scale=2.0, warmup=0)
     return edit_graph(
         "z_image_turbo",
         "## Edit a photo with Z-Image-Turbo, in 8 steps\n1. Describe the photo as it is (*Photo as it is*).\n2. Write the same with your change "
@@ -235,7 +234,7 @@ def z_image_turbo() -> Workflow:
         {"negative": (4, 0)},
         8,
         0.1,
-        [[change]],
+        [[parts.concept(8, "Photo as it should be", BECOMES, scale=2.0, warmup=0)]],
         "## What to turn\n- **Nothing changes**: *scale* 3, *skip* 0.05.\n- **Harsh colours**: *scale* 1.5.\n"
         "- **Too much changes**: *skip* 0.2.\n- **The mask misses the thing**: other words in *where*, or another *seed* of Invert.\n"
         + TO_ADD,

@@ -68,7 +68,8 @@ def made(request, server):
     workflow["5"]["inputs"]["steps"] = STEPS
     for node in ("7", "8"):
         if node in workflow:  # after its only step nothing can spread
-            workflow[node]["inputs"]["warmup"] = STEPS - 1
+            # The maps of random networks do not fall into two classes.
+            workflow[node]["inputs"] |= {"warmup": STEPS - 1, "threshold": 0.9}
     workflow["21"] = copy.deepcopy(workflow["9"])
     del workflow["21"]["inputs"]["concepts"]
     workflow["22"] = {"class_type": "SolidMask", "inputs": {"value": 0.0, "width": 64, "height": 64}}
@@ -101,7 +102,7 @@ def test_the_edit_changes_its_masks(made):
     _, shown, latents = made
     changed = (latents["edit"].flatten(1, -3) - latents["photo"].flatten(1, -3)).abs().amax(1)[0] > 1e-4 * latents["photo"].abs().max()
     masks = [mask[..., 0] > 127 for mask in shown[13]]
-    assert all(0 < mask.mean() < 1 for mask in masks)
+    assert all(0 < mask.mean() < 0.5 for mask in masks)
     assert not changed.numpy()[~np.any(masks, 0)[::8, ::8]].any()
     assert changed.any()
     assert shown[11][0].shape == (256, 256, 3)
