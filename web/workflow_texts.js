@@ -38,7 +38,6 @@ const TEXTS = {
       "Result": "结果"
     },
     "titles": {
-      "Empty prompt": "空提示词",
       "Neutral prompt (empty)": "中性提示词（空）",
       "Negative prompt": "负面提示词",
       "Apply it: Ctrl+B switches it on": "应用：按 Ctrl+B 启用",

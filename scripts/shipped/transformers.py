@@ -144,7 +144,7 @@ def flux() -> Workflow:
         "and an empty prompt means little to it. So a change is the difference of two descriptions.",
         parts,
         [
-            parts.prompt(4, "Empty prompt", ""),
+            parts.prompt(4, "Neutral prompt (empty)", ""),
             parts.prompt(53, "Photo as it is", IS),
             node(54, "FluxGuidance", conditioning=(53, 0), guidance=1.5),
         ],
