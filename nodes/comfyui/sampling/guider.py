@@ -55,7 +55,7 @@ class MaskedGuider(comfy.samplers.CFGGuider):
         conds = {"negative": base.negative}
         if base.positive is not None and base.cfg != 0:
             conds["positive"] = base.positive
-        # What concepts differ from: the neutral prompt, usually empty. Without meaning for a network with distilled guidance, there the source prompt.
+        # What concepts differ from: the neutral prompt. It means nothing to a network with distilled guidance: there the source prompt.
         self._reference = "positive" if "positive" in conds and is_guidance_distilled(model) else "negative"
         reference = conds[self._reference]
         conds |= {_name(number): with_options_of(reference, concept.conditioning) for number, concept in enumerate(concepts)}
